@@ -1,0 +1,143 @@
+//! [`KeyedRwLock`]: a reader-writer lock for each id.
+
+use alloc::borrow::ToOwned;
+use core::{
+    borrow::Borrow,
+    fmt,
+    hash::{BuildHasher, Hash},
+};
+
+use hashbrown::DefaultHashBuilder;
+use lock_api::RawMutex;
+
+use crate::{
+    guard::Guard,
+    lock::Lock,
+    shards::{DefaultRawMutex, Shards, default_count},
+    table::{Mode, Status},
+};
+
+/// A fair reader-writer lock for each id: [`KeyedMutex`](crate::KeyedMutex) with a shared mode.
+///
+/// Strict FIFO over both modes: a reader that comes after a waiting writer waits behind it, so
+/// neither starves the other. When a writer leaves, all readers at the head of the queue hold
+/// together. The other promises are those of [`KeyedMutex`](crate::KeyedMutex).
+///
+/// # Examples
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// let documents = lockcore::KeyedRwLock::<String>::new();
+/// let (one, two) = (documents.read("a").await, documents.read("a").await);
+/// assert!(documents.try_write("a").is_none());
+/// drop((one, two));
+/// assert!(documents.try_write("a").is_some());
+/// # });
+/// ```
+pub struct KeyedRwLock<I, S = DefaultHashBuilder, R = DefaultRawMutex> {
+    shards: Shards<I, S, R>,
+}
+
+impl<I, S: BuildHasher + Clone + Default, R: RawMutex> KeyedRwLock<I, S, R> {
+    /// Creates a lock in which no id is held.
+    pub fn new() -> Self {
+        Self::with_hasher(S::default())
+    }
+}
+
+impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
+    /// Creates a lock that hashes ids with `hasher`.
+    pub fn with_hasher(hasher: S) -> Self {
+        Self { shards: Shards::new(default_count(), hasher) }
+    }
+
+    /// Locks `id` together with other readers, waiting until every earlier writer is gone.
+    ///
+    /// # Fairness, cancel safety, deadlocks, panics
+    ///
+    /// As [`KeyedMutex::lock`](crate::KeyedMutex::lock). A task that reads an id twice can deadlock
+    /// with a writer that queued in between.
+    pub fn read<'a, Q>(&'a self, id: &'a Q) -> Lock<'a, I, Q, S, R>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    {
+        Lock::new(&self.shards, id, Mode::Shared)
+    }
+
+    /// Locks `id` alone, waiting until every earlier request for it is gone.
+    ///
+    /// # Fairness, cancel safety, deadlocks, panics
+    ///
+    /// As [`KeyedMutex::lock`](crate::KeyedMutex::lock).
+    pub fn write<'a, Q>(&'a self, id: &'a Q) -> Lock<'a, I, Q, S, R>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    {
+        Lock::new(&self.shards, id, Mode::Exclusive)
+    }
+
+    /// Locks `id` together with other readers if no writer holds it and nobody waits for it.
+    pub fn try_read<Q>(&self, id: &Q) -> Option<Guard<'_, I, S, R>>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    {
+        Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Shared)?))
+    }
+
+    /// Locks `id` alone if nobody holds it or waits for it.
+    pub fn try_write<Q>(&self, id: &Q) -> Option<Guard<'_, I, S, R>>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    {
+        Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Exclusive)?))
+    }
+
+    /// Returns who holds `id` and how many wait for it, or `None` if it is free: O(1).
+    pub fn status<Q>(&self, id: &Q) -> Option<Status>
+    where
+        I: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.shards.status(id)
+    }
+
+    /// Asserts the invariants of every table, for tests and fuzz targets: O(ids + waiters).
+    ///
+    /// # Panics
+    ///
+    /// If one is broken.
+    pub fn check(&self)
+    where
+        I: Hash + Eq,
+    {
+        self.shards.check();
+    }
+}
+
+impl<I, S, R: RawMutex> KeyedRwLock<I, S, R> {
+    /// Returns the number of ids in use; each of the tables is looked at in turn.
+    pub fn len(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Returns whether no id is in use.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<I, S: BuildHasher + Clone + Default, R: RawMutex> Default for KeyedRwLock<I, S, R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<I, S, R: RawMutex> fmt::Debug for KeyedRwLock<I, S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeyedRwLock").field(&self.shards).finish()
+    }
+}

@@ -1,0 +1,59 @@
+//! Mutual exclusion by id: `lock("payment-123")` and take turns.
+//!
+//! ```
+//! # futures::executor::block_on(async {
+//! use lockcore::KeyedMutex;
+//!
+//! let payments = KeyedMutex::<String>::new();
+//! {
+//!     let _guard = payments.lock("payment-123").await;
+//!     // everybody else who locks "payment-123" waits, in order of arrival
+//! }
+//! assert!(payments.is_empty());
+//! # });
+//! ```
+//!
+//! | you want | use |
+//! |---|---|
+//! | tasks or threads of one process to take turns by id | [`KeyedMutex`] |
+//! | readers that share, too | [`KeyedRwLock`] |
+//! | your own waiting (a request number, a promise) over the same queues | [`LockTable`] |
+//! | to serve clients that come and go: sessions, limits, time as an argument | [`LockManager`] |
+//!
+//! # Guarantees
+//!
+//! * One exclusive holder of an id, or shared ones; never both.
+//! * Strict FIFO by id among the requests that are still there. Nobody overtakes.
+//! * Dropping a future or a guard at any time neither loses a turn nor leaves anything behind.
+//! * Each hold has a fencing token greater than that of every earlier hold of its id.
+//! * No waker is cloned, called or dropped, and no id dropped, while a table is borrowed.
+//!
+//! The crate is `no_std` with `alloc`, without any clock, thread, socket or executor. The feature
+//! `std` (default) adds surface only: a default raw lock and a number of tables that follows the
+//! number of processors.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod due;
+mod guard;
+mod keyed_mutex;
+mod keyed_rwlock;
+mod lock;
+pub mod manager;
+mod queue;
+mod shards;
+mod table;
+
+pub use due::Due;
+pub use guard::{Guard, OwnedGuard};
+pub use keyed_mutex::KeyedMutex;
+pub use keyed_rwlock::KeyedRwLock;
+pub use lock::{Lock, LockOwned};
+pub use manager::LockManager;
+pub use shards::DefaultRawMutex;
+pub use table::{Hold, Joined, LockTable, Mode, Status, Ticket};

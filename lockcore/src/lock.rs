@@ -1,0 +1,186 @@
+//! The futures: [`Lock`] and [`LockOwned`].
+
+use alloc::{borrow::ToOwned, sync::Arc};
+use core::{
+    borrow::Borrow,
+    fmt,
+    future::Future,
+    hash::{BuildHasher, Hash},
+    mem,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use lock_api::RawMutex;
+
+use crate::{
+    guard::{Guard, OwnedGuard},
+    keyed_mutex::KeyedMutex,
+    shards::{Shards, Turn},
+    table::{Hold, Mode, Ticket},
+};
+
+/// Where a request stands.
+enum State<N> {
+    /// Not polled yet; not in the table; dropping it does nothing.
+    New(N, Mode),
+    /// In the table; dropping it must cancel.
+    Queued(Ticket),
+    /// Not in the table; the guard has the hold.
+    Done,
+}
+
+impl<N> State<N> {
+    fn poll<I, Q, S, R, G>(
+        &mut self,
+        shards: &Shards<I, S, R>,
+        waker: &Waker,
+        guard: impl FnOnce(Hold) -> G,
+    ) -> Poll<G>
+    where
+        N: Borrow<Q>,
+        I: Borrow<Q> + Hash,
+        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        S: BuildHasher + Clone,
+        R: RawMutex,
+    {
+        let (mut spare, mut known_id) = (None, None);
+        loop {
+            let turn = match mem::replace(self, Self::Done) {
+                Self::New(id, mode) => {
+                    let id = known_id.insert(id);
+                    match shards.join((*id).borrow(), mode, waker, &mut spare) {
+                        Ok(hold) => Turn::Came(hold),
+                        Err(ticket) => Turn::Waits(ticket),
+                    }
+                }
+                Self::Queued(ticket) => shards.poll_turn(ticket, waker, &mut spare),
+                Self::Done => panic!("a lock future was polled after it was ready"),
+            };
+            match turn {
+                Turn::Came(hold) => {
+                    let guard = guard(hold);
+                    // If dropping a waker or an id panics, so is the guard, and the turn passes on.
+                    drop((spare, known_id));
+                    return Poll::Ready(guard);
+                }
+                Turn::Waits(ticket) => {
+                    *self = Self::Queued(ticket);
+                    return Poll::Pending;
+                }
+                Turn::NeedsWaker(ticket) => *self = Self::Queued(ticket),
+            }
+            // If cloning panics, the ticket is in its place.
+            spare = Some(waker.clone());
+        }
+    }
+
+    fn cancel<I, S, R: RawMutex>(&mut self, shards: &Shards<I, S, R>) {
+        if let Self::Queued(ticket) = mem::replace(self, Self::Done) {
+            shards.cancel(ticket);
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::New(..) => "not polled yet",
+            Self::Queued(_) => "queued",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// The future of [`KeyedMutex::lock`](crate::KeyedMutex::lock) and of `read` and `write` of a
+/// [`KeyedRwLock`](crate::KeyedRwLock); resolves to a [`Guard`].
+///
+/// It takes its place in the queue when it is polled for the first time and is `Unpin`.
+///
+/// # Panics
+///
+/// When polled after it was ready.
+#[must_use = "a lock future does nothing unless it is polled"]
+pub struct Lock<'a, I, Q: ?Sized, S, R: RawMutex> {
+    shards: &'a Shards<I, S, R>,
+    state: State<&'a Q>,
+}
+
+impl<'a, I, Q: ?Sized, S, R: RawMutex> Lock<'a, I, Q, S, R> {
+    pub(crate) fn new(shards: &'a Shards<I, S, R>, id: &'a Q, mode: Mode) -> Self {
+        Self { shards, state: State::New(id, mode) }
+    }
+}
+
+impl<'a, I, Q, S, R> Future for Lock<'a, I, Q, S, R>
+where
+    I: Borrow<Q> + Hash,
+    Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    S: BuildHasher + Clone,
+    R: RawMutex,
+{
+    type Output = Guard<'a, I, S, R>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { shards, state } = self.get_mut();
+        state.poll::<_, Q, _, _, _>(shards, cx.waker(), |hold| Guard::new(shards, hold))
+    }
+}
+
+impl<I, Q: ?Sized, S, R: RawMutex> Drop for Lock<'_, I, Q, S, R> {
+    fn drop(&mut self) {
+        self.state.cancel(self.shards);
+    }
+}
+
+impl<I, Q: ?Sized, S, R: RawMutex> fmt::Debug for Lock<'_, I, Q, S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").field("state", &self.state.name()).finish()
+    }
+}
+
+/// The future of [`KeyedMutex::lock_owned`]; resolves to an [`OwnedGuard`].
+///
+/// It takes its place in the queue when it is polled for the first time and is `Unpin`.
+///
+/// # Panics
+///
+/// When polled after it was ready.
+#[must_use = "a lock future does nothing unless it is polled"]
+pub struct LockOwned<I, S, R: RawMutex> {
+    mutex: Arc<KeyedMutex<I, S, R>>,
+    state: State<I>,
+}
+
+impl<I, S, R: RawMutex> LockOwned<I, S, R> {
+    pub(crate) fn new(mutex: Arc<KeyedMutex<I, S, R>>, id: I) -> Self {
+        Self { mutex, state: State::New(id, Mode::Exclusive) }
+    }
+}
+
+impl<I, S, R: RawMutex> Unpin for LockOwned<I, S, R> {}
+
+impl<I, S, R> Future for LockOwned<I, S, R>
+where
+    I: Hash + Eq + Clone,
+    S: BuildHasher + Clone,
+    R: RawMutex,
+{
+    type Output = OwnedGuard<I, S, R>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { mutex, state } = self.get_mut();
+        let guard = |hold| OwnedGuard::new(mutex.clone(), hold);
+        state.poll::<_, I, _, _, _>(mutex.shards(), cx.waker(), guard)
+    }
+}
+
+impl<I, S, R: RawMutex> Drop for LockOwned<I, S, R> {
+    fn drop(&mut self) {
+        self.state.cancel(self.mutex.shards());
+    }
+}
+
+impl<I, S, R: RawMutex> fmt::Debug for LockOwned<I, S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockOwned").field("state", &self.state.name()).finish()
+    }
+}

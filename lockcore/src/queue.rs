@@ -1,0 +1,238 @@
+//! The queue of one id: its holders, and its waiters as a list linked by slab index.
+
+use core::{mem, num::NonZeroU64};
+
+use slab::Slab;
+
+use crate::table::{Mode, Status};
+
+/// Stands for "no waiter" in a link.
+const NONE: u32 = u32::MAX;
+
+/// Who holds an id. `Shared(0)` stands for nobody, and only while a hand-off is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holders {
+    Exclusive(NonZeroU64),
+    Shared(u32),
+}
+
+impl Holders {
+    fn admit(self, mode: Mode) -> bool {
+        match (self, mode) {
+            (Self::Shared(0), _) | (Self::Shared(_), Mode::Shared) => true,
+            (Self::Shared(_), Mode::Exclusive) | (Self::Exclusive(_), _) => false,
+        }
+    }
+}
+
+pub(crate) struct Queue {
+    holders: Holders,
+    head: u32,
+    tail: u32,
+    /// Length of the list: counting it would make a look at a long queue O(n).
+    waiting: u32,
+}
+
+/// A queued request, or one whose turn came and that has not looked yet.
+pub(crate) struct Waiter<W> {
+    pub(crate) queue: u32,
+    prev: u32,
+    next: u32,
+    pub(crate) mode: Mode,
+    state: WaiterState<W>,
+}
+
+enum WaiterState<W> {
+    /// Linked; has what comes back with the turn; leaving unlinks it.
+    Queued(W),
+    /// Not linked; holds by this token; leaving releases the hold.
+    Turn(NonZeroU64),
+}
+
+impl<W> Waiter<W> {
+    /// Returns the token if the turn has come.
+    pub(crate) fn turn(&self) -> Option<NonZeroU64> {
+        match self.state {
+            WaiterState::Queued(_) => None,
+            WaiterState::Turn(token) => Some(token),
+        }
+    }
+
+    pub(crate) fn waiting_mut(&mut self) -> Option<&mut W> {
+        match &mut self.state {
+            WaiterState::Queued(waiting) => Some(waiting),
+            WaiterState::Turn(_) => None,
+        }
+    }
+}
+
+impl Queue {
+    pub(crate) fn new(holders: Holders) -> Self {
+        Self { holders, head: NONE, tail: NONE, waiting: 0 }
+    }
+
+    pub(crate) fn holders(&self) -> Holders {
+        self.holders
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.holders == Holders::Shared(0)
+    }
+
+    /// Returns whether a newcomer may hold at once: it must not overtake (invariant 10).
+    pub(crate) fn admits_newcomer(&self, mode: Mode) -> bool {
+        self.head == NONE && self.holders.admit(mode)
+    }
+
+    /// Adds a holder that the present ones admit.
+    pub(crate) fn hold(&mut self, token: NonZeroU64, mode: Mode) {
+        debug_assert!(self.holders.admit(mode), "invariant 2");
+        self.holders = match (mode, self.holders) {
+            (Mode::Shared, Holders::Shared(count)) => Holders::Shared(count + 1),
+            (Mode::Exclusive | Mode::Shared, _) => Holders::Exclusive(token),
+        };
+    }
+
+    /// Takes one holder of the mode away.
+    pub(crate) fn end_hold(&mut self, mode: Mode) {
+        self.holders = match (mode, self.holders) {
+            (Mode::Exclusive, Holders::Exclusive(_)) => Holders::Shared(0),
+            (Mode::Shared, Holders::Shared(count @ 1..)) => Holders::Shared(count - 1),
+            (_, holders) => unreachable!("invariant 2: a {mode:?} hold ends among {holders:?}"),
+        };
+    }
+
+    /// Appends a waiter and returns its slot.
+    pub(crate) fn join<W>(
+        &mut self,
+        waiters: &mut Slab<Waiter<W>>,
+        index: usize,
+        mode: Mode,
+        waiting: W,
+    ) -> u32 {
+        let slot = narrow(waiters.vacant_key());
+        let (prev, next) = (self.tail, NONE);
+        waiters.insert(Waiter {
+            queue: narrow(index),
+            prev,
+            next,
+            mode,
+            state: WaiterState::Queued(waiting),
+        });
+        self.relink(waiters, prev, next, slot, slot);
+        self.waiting += 1;
+        slot
+    }
+
+    /// Removes a queued waiter from the list and the slab, and returns what it had for its turn.
+    pub(crate) fn leave<W>(&mut self, waiters: &mut Slab<Waiter<W>>, slot: u32) -> W {
+        let Waiter { prev, next, state, .. } = waiters.remove(slot as usize);
+        self.unlink(waiters, prev, next);
+        match state {
+            WaiterState::Queued(waiting) => waiting,
+            WaiterState::Turn(_) => unreachable!("a waiter whose turn came is not in the list"),
+        }
+    }
+
+    /// Returns the mode of the head if the holders admit it.
+    pub(crate) fn next_mode<W>(&self, waiters: &Slab<Waiter<W>>) -> Option<Mode> {
+        let mode = waiters.get(self.head as usize)?.mode;
+        self.holders.admit(mode).then_some(mode)
+    }
+
+    /// Makes the head a holder and returns what it had for its turn.
+    pub(crate) fn hand_over<W>(
+        &mut self,
+        waiters: &mut Slab<Waiter<W>>,
+        token: NonZeroU64,
+        mode: Mode,
+    ) -> W {
+        let head = &mut waiters[self.head as usize];
+        let (prev, next) = (head.prev, head.next);
+        let state = mem::replace(&mut head.state, WaiterState::Turn(token));
+        self.unlink(waiters, prev, next);
+        self.hold(token, mode);
+        match state {
+            WaiterState::Queued(waiting) => waiting,
+            WaiterState::Turn(_) => unreachable!("invariant 3: the list holds queued waiters"),
+        }
+    }
+
+    fn unlink<W>(&mut self, waiters: &mut Slab<Waiter<W>>, prev: u32, next: u32) {
+        self.relink(waiters, prev, next, next, prev);
+        self.waiting -= 1;
+    }
+
+    /// Lets the neighbours `prev` and `next` point at `after` and `before`.
+    fn relink<W>(
+        &mut self,
+        waiters: &mut Slab<Waiter<W>>,
+        prev: u32,
+        next: u32,
+        after: u32,
+        before: u32,
+    ) {
+        match prev {
+            NONE => self.head = after,
+            prev => waiters[prev as usize].next = after,
+        }
+        match next {
+            NONE => self.tail = before,
+            next => waiters[next as usize].prev = before,
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let (mode, holders) = match self.holders {
+            Holders::Exclusive(_) => (Mode::Exclusive, 1),
+            Holders::Shared(count) => (Mode::Shared, count as usize),
+        };
+        Status { mode, holders, waiting: self.waiting as usize }
+    }
+
+    /// Asserts the invariants of this queue and returns its length.
+    pub(crate) fn check<W>(
+        &self,
+        index: usize,
+        waiters: &Slab<Waiter<W>>,
+        last_token: u64,
+    ) -> usize {
+        let turns = waiters.iter().filter(|(_, w)| w.queue as usize == index && w.turn().is_some());
+        let turns: alloc::vec::Vec<_> = turns.map(|(_, w)| (w.mode, w.turn())).collect();
+        match self.holders {
+            Holders::Exclusive(token) => {
+                assert!(token.get() <= last_token, "invariant 11");
+                assert!(
+                    turns.iter().all(|turn| *turn == (Mode::Exclusive, Some(token))),
+                    "invariant 2: {turns:?}"
+                );
+                assert!(turns.len() <= 1, "invariant 2: one exclusive holder");
+            }
+            Holders::Shared(count) => {
+                assert!(count > 0, "invariant 1: somebody holds");
+                assert!(
+                    turns.iter().all(|(mode, _)| *mode == Mode::Shared),
+                    "invariant 2: {turns:?}"
+                );
+                assert!(turns.len() <= count as usize, "invariant 2: turns are holders");
+            }
+        }
+        assert!(self.next_mode(waiters).is_none(), "invariant 5: the head waits for a reason");
+        let (mut prev, mut slot, mut length) = (NONE, self.head, 0);
+        while slot != NONE {
+            let waiter = &waiters[slot as usize];
+            assert_eq!(waiter.queue as usize, index, "invariant 3: a waiter is in its own queue");
+            assert_eq!(waiter.prev, prev, "invariant 3: links match both ways");
+            assert!(waiter.turn().is_none(), "invariant 6");
+            (prev, slot, length) = (slot, waiter.next, length + 1);
+        }
+        assert_eq!(self.tail, prev, "invariant 3: the tail is the last");
+        assert_eq!(self.waiting as usize, length, "invariant 3: the length is counted");
+        length
+    }
+}
+
+/// Shortens a slab index to the 32 bits of a link.
+fn narrow(index: usize) -> u32 {
+    u32::try_from(index).ok().filter(|index| *index != NONE).expect("fewer than 2^32 - 1 waiters")
+}

@@ -1,0 +1,188 @@
+//! [`Shards`]: tables shared between tasks and threads. What `KeyedMutex` and `KeyedRwLock` have in
+//! common, which is all but the modes.
+
+use alloc::{borrow::ToOwned, boxed::Box, vec::Vec};
+use core::{
+    borrow::Borrow,
+    fmt,
+    hash::{BuildHasher, Hash},
+    task::Waker,
+};
+
+use lock_api::{Mutex, MutexGuard, RawMutex};
+
+use crate::table::{Hold, Joined, LockTable, Mode, Status, Ticket};
+
+/// The raw lock that guards a shard where none is named: `parking_lot`'s.
+#[cfg(feature = "std")]
+pub type DefaultRawMutex = parking_lot::RawMutex;
+
+/// Stands where a raw lock must be named: without `std` there is no sensible default.
+///
+/// It does not implement [`RawMutex`]; name one that does: `KeyedMutex<u64, BuildHasher, MyRawMutex>`.
+#[cfg(not(feature = "std"))]
+#[derive(Debug)]
+pub enum DefaultRawMutex {}
+
+type Table<I, S> = LockTable<I, Waker, S>;
+type Shard<I, S, R> = Aligned<Mutex<R, Table<I, S>>>;
+
+/// What [`Shards::poll_turn`] found.
+pub(crate) enum Turn {
+    Came(Hold),
+    Waits(Ticket),
+    NeedsWaker(Ticket),
+}
+
+/// Tables by hash, each behind a raw lock that is held for O(1) steps and never over foreign code
+/// other than `Eq` and `Clone` of an id, and `Hash` when a table grows.
+pub(crate) struct Shards<I, S, R> {
+    hasher: S,
+    tables: Box<[Shard<I, S, R>]>,
+}
+
+/// Keeps neighbours from sharing a cache line (or a pair of lines, which x86 fetches together).
+#[repr(align(128))]
+struct Aligned<T>(T);
+
+impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
+    pub(crate) fn new(count: usize, hasher: S) -> Self {
+        let table = || Aligned(Mutex::new(LockTable::with_hasher(hasher.clone())));
+        let tables: Vec<_> =
+            core::iter::repeat_with(table).take(count.next_power_of_two()).collect();
+        Self { tables: tables.into(), hasher }
+    }
+
+    /// Locks `id` if nobody is ahead.
+    pub(crate) fn try_lock<Q>(&self, id: &Q, mode: Mode) -> Option<Hold>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    {
+        let hash = self.hasher.hash_one(id);
+        self.table(hash).try_lock(hash, id, mode)
+    }
+
+    /// Locks `id`, or queues for it with a clone of `waker`.
+    ///
+    /// A waker that turns out to be unneeded is left in `spare`, for the caller to drop.
+    pub(crate) fn join<Q>(
+        &self,
+        id: &Q,
+        mode: Mode,
+        waker: &Waker,
+        spare: &mut Option<Waker>,
+    ) -> Result<Hold, Ticket>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    {
+        let hash = self.hasher.hash_one(id);
+        if let Some(hold) = self.table(hash).try_lock(hash, id, mode) {
+            return Ok(hold);
+        }
+        let waker = waker.clone();
+        match self.table(hash).lock(hash, id, mode, waker) {
+            Joined::Holds(hold, unused) => {
+                *spare = Some(unused);
+                Ok(hold)
+            }
+            Joined::Waits(ticket) => Err(ticket),
+        }
+    }
+
+    pub(crate) fn status<Q>(&self, id: &Q) -> Option<Status>
+    where
+        I: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(id);
+        self.table(hash).status(hash, id)
+    }
+
+    pub(crate) fn check(&self)
+    where
+        I: Hash + Eq,
+    {
+        self.tables.iter().for_each(|table| table.0.lock().check());
+    }
+}
+
+impl<I, S, R: RawMutex> Shards<I, S, R> {
+    /// Takes the turn of `ticket`, or sees to it that `waker` is woken when it comes.
+    ///
+    /// Where that takes a clone of `waker`, it is expected in `spare`, and without it the answer is
+    /// [`Turn::NeedsWaker`]. A displaced waker is left in `spare`, for the caller to drop.
+    pub(crate) fn poll_turn(
+        &self,
+        ticket: Ticket,
+        waker: &Waker,
+        spare: &mut Option<Waker>,
+    ) -> Turn {
+        let mut table = self.table(ticket.hash());
+        let ticket = match table.take_turn(ticket) {
+            Ok(hold) => return Turn::Came(hold),
+            Err(ticket) => ticket,
+        };
+        let stored = table.waiting_mut(&ticket).expect("invariant 6: no turn, so a waker");
+        if stored.will_wake(waker) {
+            return Turn::Waits(ticket);
+        }
+        match spare {
+            None => Turn::NeedsWaker(ticket),
+            Some(fresh) => {
+                core::mem::swap(stored, fresh);
+                Turn::Waits(ticket)
+            }
+        }
+    }
+
+    /// Returns the id of a hold.
+    pub(crate) fn id(&self, hold: &Hold) -> I
+    where
+        I: Clone,
+    {
+        self.table(hold.hash()).id(hold).clone()
+    }
+
+    pub(crate) fn cancel(&self, ticket: Ticket) {
+        let due = self.table(ticket.hash()).cancel(ticket);
+        due.wake();
+    }
+
+    pub(crate) fn release(&self, hold: Hold) {
+        let due = self.table(hold.hash()).release(hold);
+        due.wake();
+    }
+
+    /// Returns the number of ids in use; each table is looked at in turn.
+    pub(crate) fn len(&self) -> usize {
+        self.tables.iter().map(|table| table.0.lock().len()).sum()
+    }
+
+    /// Borrows the table that has the ids of this hash.
+    ///
+    /// The tables use the lowest bits of a hash as the place and its topmost seven, or on 32-bit
+    /// machines those of the lower half, as a tag: these are others.
+    fn table(&self, hash: u64) -> MutexGuard<'_, R, Table<I, S>> {
+        let shard = (hash >> 40) as usize & (self.tables.len() - 1);
+        self.tables[shard].0.lock()
+    }
+}
+
+/// How many tables are used where nobody says: enough that few threads meet in one.
+pub(crate) fn default_count() -> usize {
+    #[cfg(feature = "std")]
+    return 4 * std::thread::available_parallelism().map_or(4, Into::into);
+    #[cfg(not(feature = "std"))]
+    return 1;
+}
+
+impl<I, S, R: RawMutex> fmt::Debug for Shards<I, S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shards")
+            .field("tables", &self.tables.len())
+            .field("ids", &self.len())
+            .finish()
+    }
+}

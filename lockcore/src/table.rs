@@ -1,0 +1,530 @@
+//! [`LockTable`]: who holds which id, and who waits for it in which order.
+
+use alloc::{borrow::ToOwned, vec::Vec};
+use core::{
+    borrow::Borrow,
+    fmt,
+    hash::{BuildHasher, Hash},
+    mem,
+    num::NonZeroU64,
+};
+
+use hashbrown::{HashTable, hash_table::Entry as Place};
+use slab::Slab;
+
+use crate::{
+    due::{Due, Turns},
+    queue::{Holders, Queue, Waiter},
+};
+
+/// How a lock is held: alone, or together with other shared holders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Mode {
+    /// Alone.
+    Exclusive,
+    /// Together with other shared holders.
+    Shared,
+}
+
+/// The place of one request in a queue: given by [`LockTable::lock`], consumed by leaving.
+///
+/// It is valid for the table that gave it. Dropping it leaks the place, and everybody behind it
+/// waits for good: give it back to [`LockTable::take_turn`] or [`LockTable::cancel`].
+#[derive(Debug)]
+#[must_use = "a ticket that is dropped blocks its queue: take its turn or cancel it"]
+pub struct Ticket {
+    hash: u64,
+    slot: u32,
+    mode: Mode,
+}
+
+impl Ticket {
+    /// Returns the mode that was asked for.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Returns the hash of the id, which says in which of several tables the ticket is.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+/// One hold of one id: given by the table, consumed by [`LockTable::release`].
+///
+/// It is valid for the table that gave it. Dropping it leaks the hold.
+#[derive(Debug)]
+#[must_use = "a hold that is dropped is never released"]
+pub struct Hold {
+    hash: u64,
+    token: NonZeroU64,
+    /// The queue of a shared hold; an exclusive one is found by its token.
+    queue: Option<NonZeroU64>,
+}
+
+impl Hold {
+    fn exclusive(hash: u64, token: NonZeroU64) -> Self {
+        Self { hash, token, queue: None }
+    }
+
+    fn shared(hash: u64, token: NonZeroU64, queue: usize) -> Self {
+        Self { hash, token, queue: NonZeroU64::new(queue as u64 + 1) }
+    }
+
+    /// Returns the fencing token: greater than that of every earlier hold of the same id.
+    pub fn token(&self) -> u64 {
+        self.token.get()
+    }
+
+    /// Returns the mode in which the id is held.
+    pub fn mode(&self) -> Mode {
+        if self.queue.is_some() { Mode::Shared } else { Mode::Exclusive }
+    }
+
+    /// Returns the hash of the id, which says in which of several tables the hold is.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn shared_queue(&self) -> Option<usize> {
+        self.queue.map(|queue| (queue.get() - 1) as usize)
+    }
+}
+
+/// What [`LockTable::lock`] made of a request.
+#[derive(Debug)]
+#[must_use = "it carries the hold or the place in the queue"]
+pub enum Joined<W> {
+    /// Nobody was ahead: the request holds. What was to come back with the turn is handed back.
+    Holds(Hold, W),
+    /// Somebody is ahead: the request has a place in the queue.
+    Waits(Ticket),
+}
+
+/// What is known of an id in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// The mode in which it is held.
+    pub mode: Mode,
+    /// How many hold it: 1, or the number of shared holders.
+    pub holders: usize,
+    /// How many wait for it.
+    pub waiting: usize,
+}
+
+/// Fair locks by id, in exclusive and shared mode: a pure state machine.
+///
+/// `I` is the id, `W` what the caller wants back when a waiter's turn comes (a `Waker`, a request
+/// number, a promise), `S` the hasher. The table never calls a `W`; each call returns what became
+/// due, and the caller acts after its borrow of the table has ended.
+///
+/// * Strict FIFO by id: nobody overtakes, [`try_lock`](Self::try_lock) and shared requests included.
+/// * Joining, hand-off and cancelling are O(1), wherever in the queue.
+/// * An id that nobody holds or waits for is not stored. A lone exclusive holder costs one table
+///   entry and no slab slot.
+/// * Each hold has a token greater than that of every earlier hold in this table.
+///
+/// Methods that take a `hash` expect [`hash`](Self::hash) of the same id: a caller that spreads ids
+/// over several tables needs the hash before it knows the table, and each call hashes once.
+///
+/// # Invariants
+///
+/// 1. **In use.** An id has an entry exactly when somebody holds it or waits for it.
+/// 2. **Holders.** One exclusive holder, or one or more shared ones. The entry's word says who: a
+///    lone exclusive holder's token, or the queue whose `holders` says it.
+/// 3. **Order.** Head to tail meets every waiter of the id once, in order of joining; links match
+///    both ways; `waiting` is their number.
+/// 4. **Nothing loose.** `waiters` holds exactly those in queues and those that were handed the lock
+///    and have not looked yet; each queue belongs to one entry.
+/// 5. **No idle lock.** While an id has a waiter, somebody holds it, and the head is not compatible
+///    with the holders.
+/// 6. **What comes back.** A queued waiter stores its `W`, one whose turn came stores a token.
+/// 7. **One ticket.** Tickets and holds are neither `Copy` nor `Clone`, and consumed by leaving.
+/// 8. **Hand-off is part of leaving.** Successors hold before the call returns, and are in its result.
+/// 9. **No foreign code inside.** `Hash`, `Eq` and `Clone` of an id run before the first change; no
+///    `W` and no id is dropped inside: they are returned.
+/// 10. **No barging.** `try_lock` succeeds only if nobody is queued and the mode is compatible.
+/// 11. **Tokens rise.** Each hold's token is greater than every token given before.
+///
+/// # Examples
+///
+/// ```
+/// use lockcore::{Joined, LockTable, Mode};
+///
+/// let mut table = LockTable::<String, &str>::new();
+/// let hash = table.hash("payment-123");
+/// let hold = table.try_lock(hash, "payment-123", Mode::Exclusive).unwrap();
+/// let Joined::Waits(ticket) = table.lock(hash, "payment-123", Mode::Exclusive, "bob") else {
+///     unreachable!()
+/// };
+///
+/// let due: Vec<_> = table.release(hold).into_turns().collect();
+/// assert_eq!(due, ["bob"]);
+/// let bobs = table.take_turn(ticket).unwrap();
+/// let _ = table.release(bobs);
+/// assert!(table.is_empty());
+/// ```
+pub struct LockTable<I, W, S = hashbrown::DefaultHashBuilder> {
+    entries: HashTable<Entry<I>>,
+    queues: Slab<Queue>,
+    waiters: Slab<Waiter<W>>,
+    /// The token given last, over all ids.
+    last_token: u64,
+    hasher: S,
+}
+
+struct Entry<I> {
+    id: I,
+    state: State,
+}
+
+impl<I> Entry<I> {
+    fn is_held_by(&self, hold: &Hold, queues: &Slab<Queue>) -> bool {
+        match (self.state.view(), hold.shared_queue()) {
+            (View::Lone(token), None) => token == hold.token,
+            (View::Queue(index), None) => queues[index].holders() == Holders::Exclusive(hold.token),
+            (View::Queue(index), Some(queue)) => index == queue,
+            (View::Lone(_), Some(_)) => false,
+        }
+    }
+}
+
+/// A lone exclusive holder's token or the index of a queue, in one word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State(u64);
+
+enum View {
+    Lone(NonZeroU64),
+    Queue(usize),
+}
+
+impl State {
+    fn lone(token: NonZeroU64) -> Self {
+        Self(token.get() << 1)
+    }
+
+    fn queue(index: usize) -> Self {
+        Self((index as u64) << 1 | 1)
+    }
+
+    fn view(self) -> View {
+        match NonZeroU64::new(self.0 >> 1) {
+            Some(token) if self.0 & 1 == 0 => View::Lone(token),
+            _ => View::Queue((self.0 >> 1) as usize),
+        }
+    }
+}
+
+impl<I, W, S: Default> LockTable<I, W, S> {
+    /// Creates an empty table; nothing is allocated.
+    pub fn new() -> Self {
+        Self::with_hasher(S::default())
+    }
+}
+
+impl<I, W, S> LockTable<I, W, S> {
+    /// Creates an empty table that hashes ids with `hasher`; nothing is allocated.
+    pub const fn with_hasher(hasher: S) -> Self {
+        Self {
+            entries: HashTable::new(),
+            queues: Slab::new(),
+            waiters: Slab::new(),
+            last_token: 0,
+            hasher,
+        }
+    }
+
+    /// Returns the hash that the other methods expect for `id`.
+    pub fn hash<Q: Hash + ?Sized>(&self, id: &Q) -> u64
+    where
+        S: BuildHasher,
+    {
+        self.hasher.hash_one(id)
+    }
+
+    /// Locks `id` if nobody is ahead: O(1), one look-up.
+    ///
+    /// Returns `None`, and changes nothing, if the id is held in a mode that does not go with `mode`
+    /// or if anybody is queued for it.
+    ///
+    /// # Panics
+    ///
+    /// Only if `Hash`, `Eq` or `Clone` of an id do; the table is then unchanged.
+    pub fn try_lock<Q>(&mut self, hash: u64, id: &Q, mode: Mode) -> Option<Hold>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Eq + ToOwned<Owned = I> + ?Sized,
+        S: BuildHasher,
+    {
+        self.make_room();
+        match self.entries.entry(hash, |entry| entry.id.borrow() == id, no_rehash) {
+            Place::Vacant(vacant) => {
+                let id = id.to_owned();
+                let token = next_token(&mut self.last_token);
+                let (state, hold) = first_hold(hash, token, mode, &mut self.queues);
+                vacant.insert(Entry { id, state });
+                Some(hold)
+            }
+            Place::Occupied(occupied) => match occupied.get().state.view() {
+                View::Lone(_) => None,
+                View::Queue(index) => {
+                    let queue = &mut self.queues[index];
+                    if !queue.admits_newcomer(mode) {
+                        return None;
+                    }
+                    // A queue's exclusive holder admits nobody, so the newcomer is shared.
+                    let token = next_token(&mut self.last_token);
+                    queue.hold(token, mode);
+                    Some(Hold::shared(hash, token, index))
+                }
+            },
+        }
+    }
+
+    /// Locks `id`, or takes the last place in its queue: O(1), one or two look-ups.
+    ///
+    /// `waiting` comes back from the call that makes the turn come, or from here if nobody is ahead.
+    ///
+    /// # Panics
+    ///
+    /// If `Hash`, `Eq` or `Clone` of an id do (the table is then unchanged), and at 2^32 - 1 waiters.
+    pub fn lock<Q>(&mut self, hash: u64, id: &Q, mode: Mode, waiting: W) -> Joined<W>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Eq + ToOwned<Owned = I> + ?Sized,
+        S: BuildHasher,
+    {
+        if let Some(hold) = self.try_lock(hash, id, mode) {
+            return Joined::Holds(hold, waiting);
+        }
+        let entry = self
+            .entries
+            .find_mut(hash, |entry| entry.id.borrow() == id)
+            .expect("invariant 1: an id that cannot be locked has an entry");
+        let index = match entry.state.view() {
+            View::Queue(index) => index,
+            View::Lone(token) => {
+                let index = self.queues.insert(Queue::new(Holders::Exclusive(token)));
+                entry.state = State::queue(index);
+                index
+            }
+        };
+        let slot = self.queues[index].join(&mut self.waiters, index, mode, waiting);
+        Joined::Waits(Ticket { hash, slot, mode })
+    }
+
+    /// Takes the turn of `ticket` if it has come, and gives the ticket back otherwise.
+    ///
+    /// # Panics
+    ///
+    /// If the ticket is another table's.
+    pub fn take_turn(&mut self, ticket: Ticket) -> Result<Hold, Ticket> {
+        let Some(token) = self.waiters[ticket.slot as usize].turn() else {
+            return Err(ticket);
+        };
+        let waiter = self.waiters.remove(ticket.slot as usize);
+        Ok(match waiter.mode {
+            Mode::Exclusive => Hold::exclusive(ticket.hash, token),
+            Mode::Shared => Hold::shared(ticket.hash, token, waiter.queue as usize),
+        })
+    }
+
+    /// Returns what is to come back with the turn of `ticket`, for replacement while it waits.
+    ///
+    /// `None` says that the turn has come. The caller drops what it replaces after its borrow.
+    ///
+    /// # Panics
+    ///
+    /// If the ticket is another table's.
+    pub fn waiting_mut(&mut self, ticket: &Ticket) -> Option<&mut W> {
+        self.waiters[ticket.slot as usize].waiting_mut()
+    }
+
+    /// Leaves the queue, or passes on a turn that has come and was not taken: O(1).
+    ///
+    /// # Panics
+    ///
+    /// If the ticket is another table's.
+    pub fn cancel(&mut self, ticket: Ticket) -> Due<I, W> {
+        let ticket = match self.take_turn(ticket) {
+            Ok(hold) => return self.release(hold),
+            Err(ticket) => ticket,
+        };
+        let index = self.waiters[ticket.slot as usize].queue as usize;
+        let own = self.queues[index].leave(&mut self.waiters, ticket.slot);
+        let mut due = self.pass_on(ticket.hash, index);
+        due.displaced = Some(own);
+        due
+    }
+
+    /// Releases a hold; the head of the queue, or every shared request at the head, holds next: O(1)
+    /// for each of them.
+    ///
+    /// # Panics
+    ///
+    /// If the hold is another table's.
+    pub fn release(&mut self, hold: Hold) -> Due<I, W> {
+        let entry = self
+            .entries
+            .find_entry(hold.hash, |entry| entry.is_held_by(&hold, &self.queues))
+            .ok()
+            .expect("invariant 1: the id of a hold of this table has an entry");
+        match entry.get().state.view() {
+            View::Lone(_) => Due::of_id(entry.remove().0.id),
+            View::Queue(index) => {
+                self.queues[index].end_hold(hold.mode());
+                self.pass_on(hold.hash, index)
+            }
+        }
+    }
+
+    /// Returns the id of a hold: O(1), without comparing ids.
+    ///
+    /// # Panics
+    ///
+    /// If the hold is another table's.
+    pub fn id(&self, hold: &Hold) -> &I {
+        let entry = self.entries.find(hold.hash, |entry| entry.is_held_by(hold, &self.queues));
+        &entry.expect("invariant 1: the id of a hold of this table has an entry").id
+    }
+
+    /// Returns the number of ids in use.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns whether no id is in use.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns who holds `id` and how many wait, or `None` if it is free: O(1).
+    pub fn status<Q>(&self, hash: u64, id: &Q) -> Option<Status>
+    where
+        I: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let entry = self.entries.find(hash, |entry| entry.id.borrow() == id)?;
+        Some(self.status_of(entry))
+    }
+
+    /// Iterates over the ids in use, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&I, Status)> {
+        self.entries.iter().map(|entry| (&entry.id, self.status_of(entry)))
+    }
+
+    /// Hands the lock to all at the head that go with the holders (invariants 5 and 8), and forgets
+    /// the id if nobody holds it then (invariant 1).
+    fn pass_on(&mut self, hash: u64, index: usize) -> Due<I, W> {
+        let queue = &mut self.queues[index];
+        let mut turns = Turns::default();
+        while let Some(mode) = queue.next_mode(&self.waiters) {
+            let token = next_token(&mut self.last_token);
+            turns.push(queue.hand_over(&mut self.waiters, token, mode));
+        }
+        if queue.is_idle() {
+            self.queues.remove(index);
+            let entry = self
+                .entries
+                .find_entry(hash, |entry| entry.state == State::queue(index))
+                .ok()
+                .expect("invariant 4: each queue belongs to one entry");
+            return Due::of_id(entry.remove().0.id);
+        }
+        Due::of_turns(turns)
+    }
+
+    fn status_of(&self, entry: &Entry<I>) -> Status {
+        match entry.state.view() {
+            View::Lone(_) => Status { mode: Mode::Exclusive, holders: 1, waiting: 0 },
+            View::Queue(index) => self.queues[index].status(),
+        }
+    }
+
+    /// Makes room for one more entry.
+    ///
+    /// `hashbrown` drops entries if `Hash` panics while it moves them, and with them somebody's
+    /// lock. So all hashes are computed before the first entry moves (invariant 9).
+    fn make_room(&mut self)
+    where
+        I: Hash,
+        S: BuildHasher,
+    {
+        let len = self.entries.len();
+        if len < self.entries.capacity() {
+            return;
+        }
+        let hashes: Vec<u64> =
+            self.entries.iter().map(|entry| self.hasher.hash_one(&entry.id)).collect();
+        let mut roomy = HashTable::with_capacity((2 * len).max(3));
+        for (hash, entry) in hashes.into_iter().zip(mem::take(&mut self.entries)) {
+            roomy.insert_unique(hash, entry, no_rehash);
+        }
+        self.entries = roomy;
+    }
+
+    /// Asserts the invariants: for tests and fuzz targets; O(ids + waiters).
+    ///
+    /// # Panics
+    ///
+    /// If one is broken.
+    pub fn check(&self)
+    where
+        I: Hash + Eq,
+        S: BuildHasher,
+    {
+        let mut queued = 0;
+        let mut queues = 0;
+        for entry in &self.entries {
+            let found = self.entries.find(self.hash(&entry.id), |other| other.id == entry.id);
+            assert!(
+                found.is_some_and(|found| core::ptr::eq(found, entry)),
+                "one entry an id, found by its hash"
+            );
+            match entry.state.view() {
+                View::Lone(token) => assert!(token.get() <= self.last_token, "invariant 11"),
+                View::Queue(index) => {
+                    queues += 1;
+                    queued += self.queues[index].check(index, &self.waiters, self.last_token);
+                }
+            }
+        }
+        assert_eq!(queues, self.queues.len(), "invariant 4: each queue belongs to one entry");
+        let turns = self.waiters.iter().filter(|(_, waiter)| waiter.turn().is_some()).count();
+        assert_eq!(queued + turns, self.waiters.len(), "invariant 4: no waiter is loose");
+    }
+}
+
+/// The first hold of an id: a lone holder's word, or a queue for a shared one.
+fn first_hold(hash: u64, token: NonZeroU64, mode: Mode, queues: &mut Slab<Queue>) -> (State, Hold) {
+    match mode {
+        Mode::Exclusive => (State::lone(token), Hold::exclusive(hash, token)),
+        Mode::Shared => {
+            let index = queues.insert(Queue::new(Holders::Shared(1)));
+            (State::queue(index), Hold::shared(hash, token, index))
+        }
+    }
+}
+
+fn next_token(last: &mut u64) -> NonZeroU64 {
+    *last += 1;
+    NonZeroU64::new(*last).expect("2^63 holds are out of reach")
+}
+
+/// `make_room` runs before every insertion, so `hashbrown` never moves an entry by itself.
+fn no_rehash<I>(_: &Entry<I>) -> u64 {
+    unreachable!("make_room left room for one entry")
+}
+
+impl<I, W, S: Default> Default for LockTable<I, W, S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<I: fmt::Debug, W, S> fmt::Debug for LockTable<I, W, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}

@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Locks by id across machines: a gRPC server and client over [`lockcore`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), lockcore_net::Error> {
+//! let client = lockcore_net::Client::connect("http://127.0.0.1:9999").await?;
+//! let guard = client.lock("payment-123").await?;
+//! // everybody else who locks "payment-123", on any machine, waits in order of arrival
+//! guard.unlock().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | you want | use |
+//! |---|---|
+//! | to lock | [`Client`] |
+//! | to serve | the binary `syncer`, or [`Server`] |
+//! | to write a client in another language | `proto/syncer/v1/syncer.proto`, or go-syncer's `pb.proto` |
+
+mod client;
+mod compat;
+mod convert;
+mod error;
+mod go_duration;
+mod hub;
+pub mod proto;
+mod server;
+mod session;
+
+pub use client::{Client, Guard, LockOptions};
+pub use error::Error;
+pub use lockcore::{Mode, manager::Limits};
+pub use server::Server;

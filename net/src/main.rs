@@ -1,2 +1,116 @@
-//! Placeholder.
-fn main() {}
+//! `syncer`: the lock server.
+
+use std::{
+    env,
+    error::Error as _,
+    ffi::{OsStr, OsString},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use lockcore_net::{Error, Server};
+use tracing::{info, level_filters::LevelFilter, warn};
+
+/// Serves locks by id: whoever locks the same id takes turns, in order of arrival.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Port to listen on; 0 picks a free one
+    #[arg(long, default_value_t = 9999)]
+    port: u16,
+
+    /// Address to listen at; 0.0.0.0 for all networks of this machine
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+
+    /// Log every hand-off and the length of the queue
+    #[arg(long)]
+    debug: bool,
+
+    /// What to log: error, warning, info or debug
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = level)]
+    log_level: LevelFilter,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse_from(env::args_os().map(double_dash));
+    let level = if arguments.debug { LevelFilter::DEBUG } else { arguments.log_level };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    match serve(SocketAddr::new(arguments.host, arguments.port)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("syncer: {}", with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(address: SocketAddr) -> Result<(), Error> {
+    let listener = Server::listen(address).await?;
+    let address = listener.local_addr().unwrap_or(address);
+    if !address.ip().is_loopback() {
+        warn!(
+            "whoever reaches {address} can lock, and read what is sent: there is no TLS and no login"
+        );
+    }
+    info!("listening on {address}");
+    Server::new().serve(listener, stop_signal()).await
+}
+
+/// Resolves when the process is asked to stop.
+async fn stop_signal() {
+    #[cfg(unix)]
+    let terminated = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => drop(terminate.recv().await),
+            Err(error) => {
+                warn!("SIGTERM cannot be caught: {error}");
+                std::future::pending().await
+            }
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => if let Err(error) = interrupted {
+            warn!("interrupts cannot be caught: {error}");
+            std::future::pending::<()>().await;
+        },
+        () = terminated => {}
+    }
+    info!("stopping: all sessions end");
+}
+
+/// go-syncer takes its flags with one dash, too.
+fn double_dash(argument: OsString) -> OsString {
+    const FLAGS: [&str; 4] = ["-port", "-host", "-debug", "-log-level"];
+    let text = argument.to_string_lossy();
+    let flag = text.split('=').next().unwrap_or_default();
+    if !FLAGS.contains(&flag) {
+        return argument;
+    }
+    [OsStr::new("-"), &argument].into_iter().collect()
+}
+
+fn level(text: &str) -> Result<LevelFilter, &'static str> {
+    match text {
+        "error" => Ok(LevelFilter::ERROR),
+        "warning" | "warn" => Ok(LevelFilter::WARN),
+        "info" => Ok(LevelFilter::INFO),
+        "debug" => Ok(LevelFilter::DEBUG),
+        _ => Err("use error, warning, info or debug"),
+    }
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -20,8 +20,9 @@ pub struct Event {
 }
 
 /// What happened to a request.
+///
+/// Exhaustive: an adapter that does not know an outcome would leave a client waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Outcome {
     /// It holds its id.
     Granted {
@@ -56,8 +57,9 @@ pub enum Outcome {
 }
 
 /// Why a request is refused.
+///
+/// Exhaustive, so that an adapter says each reason in its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Refusal {
     /// The id is empty.
     IdEmpty,

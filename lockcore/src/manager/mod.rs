@@ -119,7 +119,7 @@ impl LockManager {
     pub fn close(&mut self, now: Time, session: SessionId) -> Result<(), UnknownSession> {
         self.handle_timeout(now);
         for request in self.session(session)?.waiting_first() {
-            self.leave(now, Key { session, request });
+            self.leave(now, Key { session, request }, None);
         }
         self.sessions.remove(&session);
         Ok(())
@@ -235,8 +235,7 @@ impl LockManager {
             if time > now {
                 break;
             }
-            let left = self.leave(now, key);
-            self.say(key, left.timed_out());
+            self.leave(now, key, Some(Left::timed_out));
         }
     }
 
@@ -332,8 +331,9 @@ impl LockManager {
         request
     }
 
-    /// Removes a live request from the table and from its session; whose turn that makes come holds.
-    fn leave(&mut self, now: Time, key: Key) -> Left {
+    /// Removes a live request from the table and from its session, with a last word to it; whose turn
+    /// that makes come holds.
+    fn leave(&mut self, now: Time, key: Key, last_word: Option<fn(Left) -> Outcome>) {
         let Request { id, wait_limit, hold_limit, stage, .. } = self.take(key);
         let (left, due) = match stage {
             Stage::Waiting(ticket) => {
@@ -343,10 +343,12 @@ impl LockManager {
                 (Left::Held { id, limit: hold_limit }, self.table.release(hold))
             }
         };
+        if let Some(last_word) = last_word {
+            self.say(key, last_word(left));
+        }
         for successor in due.into_turns() {
             self.hand_over(now, successor);
         }
-        left
     }
 
     /// Lets a waiting request take the turn that has come.
@@ -361,8 +363,7 @@ impl LockManager {
 
     /// Ends a live request because its session asks for it.
     fn end(&mut self, now: Time, key: Key) {
-        let left = self.leave(now, key);
-        self.say(key, left.ended());
+        self.leave(now, key, Some(Left::ended));
     }
 
     fn say(&mut self, Key { session, request }: Key, outcome: Outcome) {

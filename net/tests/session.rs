@@ -1,0 +1,313 @@
+//! The `Session` stream, message by message.
+
+mod support;
+
+use lockcore_net::proto::v1::{
+    self, ClientMessage, Reason, client_message::Message as Say, server_message::Message as Told,
+};
+use support::{RawSession, TestServer, lock};
+use tonic::Code;
+
+#[tokio::test]
+async fn turns_come_in_order_of_arrival_over_all_sessions() {
+    let server = TestServer::start().await;
+    let mut sessions = Vec::new();
+    for _ in 0..5 {
+        let mut session = server.session().await;
+        session.lock(1, "123");
+        if sessions.is_empty() {
+            assert_eq!(session.granted(1).await, 1);
+        }
+        session.handled().await;
+        sessions.push(session);
+    }
+    for turn in 0..4 {
+        sessions[turn].release(1, turn as u64 + 1);
+        sessions[turn].released(1).await;
+        assert_eq!(sessions[turn + 1].granted(1).await, turn as u64 + 2);
+    }
+}
+
+#[tokio::test]
+async fn shared_requests_hold_together_and_do_not_overtake() {
+    let server = TestServer::start().await;
+    let mut session = server.session().await;
+    let shared = |request| {
+        let mode = v1::Mode::Shared.into();
+        Say::Lock(v1::Lock { mode, ..lock(request, "123") })
+    };
+    session.say(shared(1));
+    session.say(shared(2));
+    session.granted(1).await;
+    let second = session.granted(2).await;
+    session.lock(3, "123");
+    session.say(shared(4));
+    session.handled().await;
+    session.cancel(1);
+    session.released(1).await;
+    session.release(2, second);
+    session.released(2).await;
+    let third = session.granted(3).await;
+    session.release(3, third);
+    session.released(3).await;
+    session.granted(4).await;
+}
+
+#[tokio::test]
+async fn a_session_that_closes_releases_and_leaves_its_queues() {
+    let server = TestServer::start().await;
+    let (mut first, mut second, mut third) =
+        (server.session().await, server.session().await, server.session().await);
+    first.lock(1, "held");
+    first.granted(1).await;
+    second.lock(1, "held");
+    second.lock(2, "other");
+    second.granted(2).await;
+    third.lock(1, "held");
+    third.handled().await;
+    second.close().await;
+    assert_eq!(server.status("other").await, (0, 0));
+    assert_eq!(server.status("held").await, (1, 1));
+    first.close().await;
+    third.granted(1).await;
+}
+
+#[tokio::test]
+async fn a_stream_dropped_while_waiting_leaves_the_queue() {
+    let server = TestServer::start().await;
+    let (mut holder, mut waiter) = (server.session().await, server.session().await);
+    holder.lock(1, "123");
+    let token = holder.granted(1).await;
+    waiter.lock(1, "123");
+    waiter.handled().await;
+    drop(waiter);
+    server.until("123", 1, 0).await;
+    holder.release(1, token);
+    holder.released(1).await;
+    assert_eq!(server.status("123").await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_stream_dropped_while_holding_releases() {
+    let server = TestServer::start().await;
+    let (mut holder, mut waiter) = (server.session().await, server.session().await);
+    holder.lock(1, "123");
+    holder.granted(1).await;
+    waiter.lock(1, "123");
+    waiter.handled().await;
+    drop(holder);
+    waiter.granted(1).await;
+}
+
+/// Scenario 3: the client dies between the turn and its acknowledgement.
+#[tokio::test]
+async fn a_turn_on_its_way_to_a_client_that_dies_passes_on() {
+    let server = TestServer::start().await;
+    let (mut holder, mut dying, mut next) =
+        (server.session().await, server.session().await, server.session().await);
+    holder.lock(1, "123");
+    let token = holder.granted(1).await;
+    dying.lock(1, "123");
+    dying.handled().await;
+    next.lock(1, "123");
+    next.handled().await;
+    holder.release(1, token);
+    holder.released(1).await;
+    // The turn is the dying client's, which never reads of it.
+    assert_eq!(server.status("123").await, (1, 1));
+    drop(dying);
+    next.granted(1).await;
+}
+
+/// Scenario 1: cancelled between hand-off and the client's next look; so are the second and third.
+#[tokio::test]
+async fn cancelling_after_the_hand_off_passes_the_turn_on_and_on() {
+    let server = TestServer::start().await;
+    let (mut holder, mut others, mut last) =
+        (server.session().await, server.session().await, server.session().await);
+    holder.lock(1, "123");
+    let token = holder.granted(1).await;
+    (1..=3).for_each(|request| others.lock(request, "123"));
+    others.handled().await;
+    last.lock(1, "123");
+    last.handled().await;
+    holder.release(1, token);
+    holder.released(1).await;
+    for request in 1..=3 {
+        others.granted(request).await;
+        others.cancel(request);
+        others.released(request).await;
+    }
+    assert_eq!(last.granted(1).await, token + 4);
+}
+
+/// Scenario 5: a repeated unlock meets a later hold of the same session.
+#[tokio::test]
+async fn a_repeated_release_does_not_touch_a_later_hold() {
+    let server = TestServer::start().await;
+    let mut session = server.session().await;
+    session.lock(1, "123");
+    let first = session.granted(1).await;
+    session.release(1, first);
+    session.released(1).await;
+    session.lock(1, "123");
+    let second = session.granted(1).await;
+    session.release(1, first);
+    let (reason, message) = session.refused(1).await;
+    assert_eq!(reason, Reason::WrongToken);
+    assert_eq!(message, format!("token {first} is not that of the hold, which is {second}"));
+    assert_eq!(server.status("123").await, (1, 0));
+    session.release(1, second);
+    session.released(1).await;
+    session.release(1, second);
+    assert_eq!(session.refused(1).await.0, Reason::NotHeld);
+}
+
+/// Scenario 11: a failed request leaves no ghost in the queue.
+#[tokio::test]
+async fn a_refused_or_cancelled_request_leaves_nothing_behind() {
+    let server = TestServer::start().await;
+    let (mut holder, mut other) = (server.session().await, server.session().await);
+    holder.lock(1, "123");
+    let token = holder.granted(1).await;
+    other.say(Say::Lock(v1::Lock { wait_limit_ms: Some(0), ..lock(1, "123") }));
+    assert_eq!(other.refused(1).await.0, Reason::Busy);
+    other.say(Say::Lock(v1::Lock { wait_limit_ms: Some(1), ..lock(2, "123") }));
+    let refused = (Reason::WaitLimit, "the turn did not come within 1ms".to_owned());
+    assert_eq!(other.refused(2).await, refused);
+    other.lock(3, "123");
+    other.cancel(3);
+    assert_eq!(other.refused(3).await.0, Reason::Cancelled);
+    other.cancel(3);
+    other.cancel(77);
+    other.handled().await;
+    assert_eq!(server.status("123").await, (1, 0));
+    holder.release(1, token);
+    holder.released(1).await;
+    assert_eq!(server.status("123").await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_hold_limit_revokes_the_hold_and_passes_the_turn_on() {
+    let server = TestServer::start().await;
+    let (mut holder, mut waiter) = (server.session().await, server.session().await);
+    holder.say(Say::Lock(v1::Lock { hold_limit_ms: Some(1), ..lock(1, "123") }));
+    let token = holder.granted(1).await;
+    waiter.lock(1, "123");
+    waiter.granted(1).await;
+    assert_eq!(holder.told().await, Told::Revoked(v1::Revoked { request: 1 }));
+    holder.release(1, token);
+    assert_eq!(holder.refused(1).await.0, Reason::NotHeld);
+}
+
+#[tokio::test]
+async fn limits_beyond_all_time_are_no_limits() {
+    let server = TestServer::start().await;
+    let mut session = server.session().await;
+    let forever = Some(u64::MAX);
+    session.say(Say::Lock(v1::Lock {
+        wait_limit_ms: forever,
+        hold_limit_ms: forever,
+        ..lock(1, "123")
+    }));
+    session.granted(1).await;
+    session.say(Say::Lock(v1::Lock { wait_limit_ms: forever, ..lock(2, "123") }));
+    session.handled().await;
+    session.cancel(1);
+    session.released(1).await;
+    session.granted(2).await;
+}
+
+#[tokio::test]
+async fn bad_ids_are_refused_and_the_session_goes_on() {
+    let server = TestServer::start().await;
+    let mut session = server.session().await;
+    session.lock(1, "");
+    assert_eq!(session.refused(1).await, (Reason::IdEmpty, "id must be specified".to_owned()));
+    session.lock(2, &"x".repeat(1025));
+    let refused = (Reason::IdTooLong, "id is 1025 bytes long; the limit is 1024".to_owned());
+    assert_eq!(session.refused(2).await, refused);
+    session.lock(3, &"x".repeat(1024));
+    session.granted(3).await;
+    session.lock(3, "123");
+    assert_eq!(session.refused(3).await.0, Reason::RequestInUse);
+    session.release(4, 1);
+    let refused = (Reason::NotHeld, "nothing is held by this request".to_owned());
+    assert_eq!(session.refused(4).await, refused);
+}
+
+#[tokio::test]
+async fn a_second_open_ends_the_stream_and_nothing_else() {
+    let server = TestServer::start().await;
+    let (mut good, bad) = (server.session().await, server.session().await);
+    bad.lock(1, "123");
+    bad.say(Say::Open(v1::Open {}));
+    let status = bad.ended().await;
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert_eq!(status.message(), "this stream has opened session 3; it can open no other");
+    good.lock(1, "123");
+    good.granted(1).await;
+}
+
+#[tokio::test]
+async fn a_first_message_other_than_open_ends_the_stream() {
+    let server = TestServer::start().await;
+    let session = RawSession::unopened(server.address).await;
+    session.lock(1, "123");
+    let status = session.ended().await;
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert_eq!(status.message(), "the first message of a stream must be open, not lock");
+    assert_eq!(server.status("123").await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_message_of_no_known_kind_ends_the_stream() {
+    let server = TestServer::start().await;
+    let session = server.session().await;
+    session.say_any(ClientMessage { message: None });
+    let status = session.ended().await;
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(status.message(), "a client message must be one of: open, lock, cancel, release");
+    server.session().await;
+}
+
+#[tokio::test]
+async fn ten_thousand_requests_of_one_session_are_all_answered() {
+    const REQUESTS: u64 = 10_000;
+    let server = TestServer::start().await;
+    let mut session = server.session().await;
+    (1..=REQUESTS).for_each(|request| session.lock(request, "123"));
+    for request in 1..=REQUESTS {
+        let token = session.granted(request).await;
+        session.release(request, token);
+        session.released(request).await;
+    }
+    assert_eq!(server.status("123").await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_session_has_a_limited_number_of_requests() {
+    let mut limits = lockcore_net::Limits::default();
+    limits.requests_per_session = 2;
+    let server = TestServer::start_with(lockcore_net::Server::new().limits(limits)).await;
+    let mut session = server.session().await;
+    (1..=3).for_each(|request| session.lock(request, "123"));
+    let token = session.granted(1).await;
+    let refused = "the session has 2 requests, which is the limit".to_owned();
+    assert_eq!(session.refused(3).await, (Reason::TooManyRequests, refused));
+    session.release(1, token);
+    session.released(1).await;
+    session.granted(2).await;
+}
+
+#[tokio::test]
+async fn a_stopping_server_tells_its_sessions() {
+    let server = TestServer::start().await;
+    let (session, unopened) = (server.session().await, RawSession::unopened(server.address).await);
+    session.lock(1, "123");
+    server.stop().await;
+    let status = session.ended().await;
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.message(), "the server is shutting down");
+    drop(unopened);
+}

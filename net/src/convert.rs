@@ -76,3 +76,82 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
     };
     Status::new(code, refusal.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// One of each; the match keeps the list whole.
+    fn refusals() -> Vec<Refusal> {
+        match Refusal::Busy {
+            Refusal::IdEmpty
+            | Refusal::IdTooLong { .. }
+            | Refusal::RequestInUse
+            | Refusal::TooManyRequests { .. }
+            | Refusal::Busy
+            | Refusal::WaitLimit { .. }
+            | Refusal::Cancelled
+            | Refusal::NotHeld
+            | Refusal::WrongToken { .. } => {}
+        }
+        vec![
+            Refusal::IdEmpty,
+            Refusal::IdTooLong { length: 1025, limit: 1024 },
+            Refusal::RequestInUse,
+            Refusal::TooManyRequests { limit: 2 },
+            Refusal::Busy,
+            Refusal::WaitLimit { limit: Duration::from_millis(7) },
+            Refusal::Cancelled,
+            Refusal::NotHeld,
+            Refusal::WrongToken { given: 3, held: 4 },
+        ]
+    }
+
+    #[test]
+    fn each_refusal_has_a_reason_of_its_own() {
+        let reasons: HashSet<_> = refusals().iter().map(reason).collect();
+        assert_eq!(reasons.len(), refusals().len());
+        assert!(!reasons.contains(&v1::Reason::Unspecified));
+        let known = (1..).map_while(|number| v1::Reason::try_from(number).ok());
+        assert_eq!(known.collect::<HashSet<_>>(), reasons, "no reason is without a refusal");
+    }
+
+    #[test]
+    fn each_refusal_says_its_values_as_message_and_as_status() {
+        for refusal in refusals() {
+            let Some(Message::Refused(refused)) = outcome(9, Outcome::Refused(refusal.clone()))
+            else {
+                panic!("{refusal:?} is told")
+            };
+            assert_eq!((refused.request, &refused.message), (9, &refusal.to_string()));
+            assert_eq!(status(&refusal).message(), refused.message);
+            assert_ne!(status(&refusal).code(), tonic::Code::Ok);
+        }
+        assert_eq!(refusals()[1].to_string(), "id is 1025 bytes long; the limit is 1024");
+        assert_eq!(refusals()[8].to_string(), "token 3 is not that of the hold, which is 4");
+    }
+
+    #[test]
+    fn an_ask_says_what_the_message_says() {
+        let lock = v1::Lock {
+            request: 1,
+            id: "123".to_owned(),
+            mode: v1::Mode::Shared.into(),
+            wait_limit_ms: Some(0),
+            hold_limit_ms: Some(u64::MAX),
+        };
+        let expected = Ask {
+            id: "123",
+            mode: Mode::Shared,
+            wait_limit: Some(Duration::ZERO),
+            hold_limit: Some(Duration::from_millis(u64::MAX)),
+        };
+        assert_eq!(ask(&lock), expected);
+        assert_eq!(
+            ask(&v1::Lock { id: "1".to_owned(), ..v1::Lock::default() }),
+            Ask::exclusive("1")
+        );
+    }
+}

@@ -223,3 +223,66 @@ fn log(Event { session, request, outcome }: &Event) {
         Outcome::Refused(refusal) => debug!(%session, request, "refusing: {refusal}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn call(hub: &Arc<Hub>) -> Call {
+        hub.call(Ask::exclusive("123")).unwrap()
+    }
+
+    fn waiting(hub: &Hub) -> Option<usize> {
+        hub.status("123").map(|status| status.waiting)
+    }
+
+    /// Scenario 1 for callers of the go-syncer protocol, whose futures tonic drops as they go away.
+    #[test]
+    fn a_call_dropped_as_its_turn_came_passes_the_turn_on() {
+        let hub = Hub::new(Limits::default());
+        let holder = call(&hub).granted().now_or_never();
+        assert!(holder.unwrap().unwrap().is_ok());
+        let [second, third, fourth] = [(); 3].map(|()| call(&hub));
+        assert!(hub.unlock("123"));
+        assert_eq!(waiting(&hub), Some(2));
+        // Its turn has come, and it goes away without a look; so does the one behind it.
+        drop(second);
+        assert_eq!(waiting(&hub), Some(1));
+        drop(third);
+        assert!(fourth.granted().now_or_never().unwrap().unwrap().is_ok());
+        assert!(hub.unlock("123"));
+        assert_eq!(hub.status("123"), None);
+        assert!(hub.desk.lock().calls.is_empty());
+    }
+
+    #[test]
+    fn a_call_dropped_while_it_waits_leaves_the_queue() {
+        let hub = Hub::new(Limits::default());
+        let _holder = call(&hub).granted().now_or_never();
+        assert!(call(&hub).granted().now_or_never().is_none());
+        drop(call(&hub));
+        assert_eq!(waiting(&hub), Some(0));
+        assert!(hub.desk.lock().calls.is_empty());
+    }
+
+    #[test]
+    fn a_call_that_was_answered_keeps_its_hold_when_dropped() {
+        let hub = Hub::new(Limits::default());
+        let _answered = call(&hub).granted().now_or_never();
+        assert_eq!(waiting(&hub), Some(0));
+    }
+
+    #[test]
+    fn a_hub_that_shut_down_takes_no_more() {
+        let hub = Hub::new(Limits::default());
+        let (session, mut outlet) = hub.open().unwrap();
+        hub.shut_down();
+        assert!(hub.open().is_err());
+        assert!(hub.call(Ask::exclusive("123")).is_err());
+        assert_eq!(outlet.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+        hub.close(session);
+        hub.close(session);
+    }
+}

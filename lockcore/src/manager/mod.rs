@@ -110,8 +110,8 @@ impl LockManager {
         session
     }
 
-    /// Closes a session: everything it holds is released and everything it waits for is cancelled,
-    /// in one step and without an event to it. O(its requests).
+    /// Closes a session: everything it holds is released and everything it waits for is cancelled, in
+    /// one step. It is told nothing more, not even what is yet to be polled. O(its requests + events).
     ///
     /// # Errors
     ///
@@ -122,6 +122,8 @@ impl LockManager {
             self.leave(now, Key { session, request }, None);
         }
         self.sessions.remove(&session);
+        // Where one of its requests left, another of its own behind it may have had a shared turn.
+        self.events.retain(|event| event.session != session);
         Ok(())
     }
 

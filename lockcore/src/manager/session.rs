@@ -95,8 +95,8 @@ impl Left {
 }
 
 impl Session {
-    /// Returns the requests, those that wait first: who leaves them in this order never hands a
-    /// session its own lock.
+    /// Returns the requests, those that wait first: who leaves them in this order hands a session its
+    /// own lock only where a shared one waits behind another of its own.
     pub(super) fn waiting_first(&self) -> Vec<RequestId> {
         let holds = |request: &Request| matches!(request.stage, Stage::Holding(_));
         let numbers = |holding| {

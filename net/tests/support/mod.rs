@@ -141,19 +141,17 @@ impl RawSession {
     }
 
     pub async fn granted(&mut self, request: u64) -> u64 {
-        match self.told().await {
-            Told::Granted(granted) if granted.request == request => granted.token,
-            told => panic!("request {request} is told {told:?}"),
-        }
+        let told = self.told().await;
+        let Told::Granted(granted) = &told else { panic!("request {request} is told {told:?}") };
+        assert_eq!(granted.request, request);
+        granted.token
     }
 
     pub async fn refused(&mut self, request: u64) -> (v1::Reason, String) {
-        match self.told().await {
-            Told::Refused(refused) if refused.request == request => {
-                (refused.reason(), refused.message)
-            }
-            told => panic!("request {request} is told {told:?}"),
-        }
+        let told = self.told().await;
+        let Told::Refused(refused) = told else { panic!("request {request} is told {told:?}") };
+        assert_eq!(refused.request, request);
+        (refused.reason(), refused.message)
     }
 
     pub async fn released(&mut self, request: u64) {

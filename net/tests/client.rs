@@ -1,0 +1,251 @@
+//! The client library against a real server.
+
+mod support;
+
+use std::{error::Error as _, future::Future, pin::pin, time::Duration};
+
+use futures::{FutureExt, future::join_all};
+use lockcore_net::{Client, Error, LockOptions, proto::v1::Reason};
+use support::{TestServer, in_time, proxy::Proxy, url};
+
+/// Lets a lock request reach the server: a client's messages are handled in order.
+async fn queue(client: &Client, request: &mut (impl Future + Unpin)) {
+    assert!(request.now_or_never().is_none());
+    assert!(client.try_lock("probe").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_lock_is_held_until_it_is_unlocked() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.client().await, server.client().await);
+    let guard = alice.lock("123").await.unwrap();
+    assert_eq!((guard.id(), guard.token(), guard.is_held()), ("123", 1, true));
+    assert!(bob.try_lock("123").await.unwrap().is_none());
+    guard.unlock().await.unwrap();
+    assert_eq!(server.status("123").await, (0, 0));
+    assert_eq!(bob.try_lock("123").await.unwrap().unwrap().token(), 2);
+}
+
+#[tokio::test]
+async fn a_dropped_guard_releases() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.client().await, server.client().await);
+    drop(alice.lock("123").await.unwrap());
+    drop(in_time(bob.lock("123")).await.unwrap());
+}
+
+#[tokio::test]
+async fn turns_of_one_client_come_in_order_of_first_polls() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let holder = client.lock("123").await.unwrap();
+    let mut requests: Vec<_> = (0..50).map(|_| Box::pin(client.lock("123"))).collect();
+    for request in &mut requests {
+        queue(&client, request).await;
+    }
+    holder.unlock().await.unwrap();
+    for (turn, request) in requests.into_iter().enumerate() {
+        let guard = in_time(request).await.unwrap();
+        assert!(guard.token() > turn as u64);
+        guard.unlock().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_request_dropped_before_its_first_poll_is_never_sent() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    drop(client.lock("123"));
+    assert_eq!(client.try_lock("123").await.unwrap().unwrap().token(), 1);
+}
+
+/// Scenarios 1 and 11: a cancelled waiter leaves the queue.
+#[tokio::test]
+async fn a_request_dropped_while_waiting_leaves_the_queue() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let holder = client.lock("123").await.unwrap();
+    let mut waiting = Box::pin(client.lock("123"));
+    queue(&client, &mut waiting).await;
+    assert_eq!(server.status("123").await, (1, 1));
+    drop(waiting);
+    server.until("123", 1, 0).await;
+    holder.unlock().await.unwrap();
+    assert_eq!(server.status("123").await, (0, 0));
+}
+
+/// Scenario 1: dropped between the hand-off and the next poll, as are the second and the third.
+#[tokio::test]
+async fn requests_dropped_after_the_hand_off_pass_the_turn_on() {
+    let server = TestServer::start().await;
+    let (client, other) = (server.client().await, server.client().await);
+    let holder = client.lock("123").await.unwrap();
+    let mut requests: Vec<_> = (0..3).map(|_| Box::pin(client.lock("123"))).collect();
+    for request in &mut requests {
+        queue(&client, request).await;
+    }
+    let mut last = Box::pin(other.lock("123"));
+    queue(&other, &mut last).await;
+    holder.unlock().await.unwrap();
+    for waiting in (1..=3).rev() {
+        // The turn is that of the first request, which is not polled.
+        server.until("123", 1, waiting).await;
+        drop(requests.remove(0));
+    }
+    in_time(last).await.unwrap().unlock().await.unwrap();
+    assert_eq!(server.status("123").await, (0, 0));
+}
+
+#[tokio::test]
+async fn an_unlock_dropped_half_way_releases() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let guard = client.lock("123").await.unwrap();
+    {
+        let unlock = pin!(guard.unlock());
+        assert!(unlock.now_or_never().is_none());
+    }
+    let guard = in_time(client.lock("123")).await.unwrap();
+    drop(guard.unlock());
+    drop(in_time(client.lock("123")).await.unwrap());
+}
+
+#[tokio::test]
+async fn shared_holders_hold_together() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let shared = LockOptions::new().shared();
+    let one = client.lock_with("123", shared).await.unwrap();
+    let two = client.lock_with("123", shared).await.unwrap();
+    assert!(one.is_held() && two.is_held());
+    assert!(client.try_lock("123").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_wait_limit_ends_the_wait() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let _holder = client.lock("123").await.unwrap();
+    let limit = LockOptions::new().wait_limit(Duration::from_nanos(1));
+    let error = in_time(client.lock_with("123", limit)).await.unwrap_err();
+    let Error::Refused { reason: Reason::WaitLimit, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(error.to_string(), r#""123" is refused: the turn did not come within 1ms"#);
+}
+
+#[tokio::test]
+async fn a_hold_limit_is_told_to_the_guard() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let limit = LockOptions::new().hold_limit(Duration::from_millis(1));
+    let guard = client.lock_with("123", limit).await.unwrap();
+    in_time(guard.lost()).await;
+    assert!(!guard.is_held());
+    let error = guard.unlock().await.unwrap_err();
+    assert!(matches!(&error, Error::Revoked { id } if &**id == "123"), "{error:?}");
+    drop(client.lock_with("123", limit).await.unwrap());
+}
+
+#[tokio::test]
+async fn bad_ids_are_refused_with_the_value_and_the_limit() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let error = client.lock("").await.unwrap_err();
+    assert_eq!(error.to_string(), r#""" is refused: id must be specified"#);
+    let error = client.lock(&"x".repeat(1025)).await.unwrap_err();
+    assert!(error.to_string().ends_with("id is 1025 bytes long; the limit is 1024"), "{error}");
+    drop(client.lock("123").await.unwrap());
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_and_a_server_that_is_not_there_are_named() {
+    let error = Client::connect("not an address").await.unwrap_err();
+    assert!(matches!(error, Error::Address { .. }), "{error:?}");
+    assert!(error.to_string().contains(r#""not an address""#), "{error}");
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let free = url(listener.local_addr().unwrap());
+    drop(listener);
+    let error = Client::connect(&free).await.unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }), "{error:?}");
+    assert_eq!(error.to_string(), format!("no server answers at {free}"));
+    assert!(error.source().is_some());
+}
+
+#[tokio::test]
+async fn a_client_is_over_when_its_last_clone_and_guard_are() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let guard = client.lock("123").await.unwrap();
+    drop(client);
+    assert_eq!(server.status("123").await, (1, 0));
+    drop(guard);
+    server.until("123", 0, 0).await;
+}
+
+#[tokio::test]
+async fn a_cut_connection_ends_everything_on_both_sides() {
+    let server = TestServer::start().await;
+    let proxy = Proxy::to(server.address).await;
+    let client = Client::connect(&url(proxy.address)).await.unwrap();
+    let other = server.client().await;
+    let held = client.lock("held").await.unwrap();
+    let theirs = other.lock("theirs").await.unwrap();
+    let mut waiting = Box::pin(client.lock("theirs"));
+    queue(&client, &mut waiting).await;
+
+    proxy.cut();
+    in_time(held.lost()).await;
+    assert!(!held.is_held());
+    assert!(matches!(in_time(waiting).await, Err(Error::Disconnected)));
+    assert!(matches!(held.unlock().await, Err(Error::Disconnected)));
+    assert!(matches!(client.lock("new").await, Err(Error::Disconnected)));
+    server.until("held", 0, 0).await;
+    server.until("theirs", 1, 0).await;
+    theirs.unlock().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stopped_server_ends_everything() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let guard = client.lock("123").await.unwrap();
+    let waiting = client.lock("123");
+    let (waited, ()) = tokio::join!(in_time(waiting), server.stop());
+    assert!(matches!(waited, Err(Error::Disconnected)));
+    in_time(guard.lost()).await;
+}
+
+/// Many tasks over few ids, cancelled at random moments of their own making.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_two_hold_one_id_and_nobody_is_forgotten() {
+    const TASKS: u64 = 64;
+    const ROUNDS: u64 = 50;
+    let server = TestServer::start().await;
+    let sections: std::sync::Arc<[tokio::sync::Mutex<()>]> =
+        (0..4).map(|_| tokio::sync::Mutex::new(())).collect();
+    let clients = join_all((0..4).map(|_| server.client())).await;
+    let tasks = (0..TASKS).map(|task| {
+        let (client, sections) = (clients[task as usize % 4].clone(), sections.clone());
+        tokio::spawn(async move {
+            for round in 0..ROUNDS {
+                let id = (task * 7 + round) % 4;
+                let name = id.to_string();
+                let mut request = Box::pin(client.lock(&name));
+                if (task + round).is_multiple_of(3) {
+                    let _ = (&mut request).now_or_never();
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                let guard = request.await.unwrap();
+                drop(sections[id as usize].try_lock().expect("nobody else is in the section"));
+                guard.unlock().await.unwrap();
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        in_time(task).await.unwrap();
+    }
+    for id in 0..4 {
+        server.until(&id.to_string(), 0, 0).await;
+    }
+}

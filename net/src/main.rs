@@ -4,6 +4,7 @@ use std::{
     env,
     error::Error as _,
     ffi::{OsStr, OsString},
+    io::{self, IsTerminal},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::ExitCode,
 };
@@ -37,7 +38,11 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse_from(env::args_os().map(double_dash));
     let level = if arguments.debug { LevelFilter::DEBUG } else { arguments.log_level };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
     match serve(SocketAddr::new(arguments.host, arguments.port)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -11,7 +11,7 @@ use hashbrown::DefaultHashBuilder;
 use lock_api::RawMutex;
 
 use crate::{
-    guard::Guard,
+    guard::{Guard, OwnedGuard},
     lock::{Lock, LockOwned},
     shards::{DefaultRawMutex, Shards, default_count},
     table::Mode,
@@ -156,6 +156,19 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
     {
         Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Exclusive)?))
+    }
+
+    /// Locks `id` as [`try_lock`](Self::try_lock) does; the guard is `'static`.
+    ///
+    /// # Fairness, panics
+    ///
+    /// As [`try_lock`](Self::try_lock).
+    pub fn try_lock_owned<Q>(self: &Arc<Self>, id: &Q) -> Option<OwnedGuard<I, S, R>>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    {
+        Some(OwnedGuard::new(self.clone(), self.shards.try_lock(id, Mode::Exclusive)?))
     }
 
     /// Returns whether somebody holds `id`. The answer may be out of date when it arrives.

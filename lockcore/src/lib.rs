@@ -51,6 +51,9 @@ mod table;
 
 pub use due::Due;
 pub use guard::{Guard, OwnedGuard};
+/// The hasher of ids where none is named: randomly seeded for each lock.
+#[doc(no_inline)]
+pub use hashbrown::DefaultHashBuilder;
 pub use keyed_mutex::KeyedMutex;
 pub use keyed_rwlock::KeyedRwLock;
 pub use lock::{Lock, LockOwned};

@@ -173,7 +173,7 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
 /// How many tables are used where nobody says: enough that few threads meet in one.
 pub(crate) fn default_count() -> usize {
     #[cfg(feature = "std")]
-    return 4 * std::thread::available_parallelism().map_or(4, Into::into);
+    return 4 * std::thread::available_parallelism().map_or(1, Into::into);
     #[cfg(not(feature = "std"))]
     return 1;
 }

@@ -26,6 +26,11 @@ pub mod proto;
 mod server;
 mod session;
 
+/// The README's examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 pub use client::{Client, Guard, LockOptions};
 pub use error::Error;
 pub use lockcore::{Mode, manager::Limits};

@@ -1,2 +1,15 @@
-//! Placeholder.
-fn main() {}
+//! Run with `cargo fuzz run interleavings`. Built without a fuzzer, it replays the files it is given.
+
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    lockcore_fuzz::interleavings::run(bytes);
+});
+
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    lockcore_fuzz::replay("interleavings", |bytes| {
+        lockcore_fuzz::interleavings::run(bytes);
+    })
+}

@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Fuzzing of lockcore: bytes become operations, and the outcome of each is compared with a model.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`interleavings`] | futures and guards of a `KeyedRwLock`, polled and dropped in any order |
+//! | [`manager`] | sessions of a `LockManager`, and the passing of time |
+//! | [`events`] | what a run has met, so that a test can say what was never met |
+//!
+//! Each has an `op` (what bytes ask for) and a `model` (what ought to be, without cleverness).
+//! `cargo fuzz run interleavings` and `cargo fuzz run manager` look for more;
+//! `cargo test -p lockcore-fuzz` replays what is in `fuzz/corpus` and `fuzz/regressions`.
+
+pub mod events;
+pub mod interleavings;
+pub mod manager;
+
+/// What a target does where no fuzzer is built in: runs the files given as arguments.
+///
+/// # Errors
+///
+/// If a file cannot be read.
+pub fn replay(target: &str, run: impl Fn(&[u8])) -> std::io::Result<()> {
+    let files: Vec<_> = std::env::args_os().skip(1).collect();
+    if files.is_empty() {
+        println!("`cargo fuzz run {target}` fuzzes; here, give files to replay");
+    }
+    for file in files {
+        println!("{}", file.display());
+        run(&std::fs::read(&file)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! [`Op`]: what four bytes ask for.
+
+use std::time::Duration;
+
+use lockcore::{Mode, manager::Ask};
+
+/// How many ids there are that may be locked.
+pub(super) const IDS: usize = 3;
+/// The longest id that may be locked, in bytes.
+pub(super) const ID_BYTES: usize = 4;
+/// How many requests a session may have.
+pub(super) const REQUESTS: usize = 4;
+
+/// One operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Op {
+    Open,
+    /// The session is that number of all that were opened, closed ones too, modulo their number.
+    Call {
+        session: usize,
+        call: Call,
+    },
+    Pass {
+        time: Duration,
+    },
+    HandleTimeout,
+}
+
+/// What a session calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    Close,
+    Lock { request: u64, ask: Ask<'static> },
+    Cancel { request: u64 },
+    Release { request: u64, wrong: u64 },
+    ReleaseId { id: &'static str },
+}
+
+impl Op {
+    /// Decodes any four bytes.
+    pub(super) fn decode([kind, session, request, more]: [u8; 4]) -> Self {
+        let request = u64::from(request % 6);
+        let call = match kind % 16 {
+            0 => return Self::Open,
+            1 => return Self::HandleTimeout,
+            2 | 3 => return Self::Pass { time: Duration::from_secs(u64::from(more % 8)) },
+            4 => Call::Close,
+            5 => Call::Cancel { request },
+            6 | 7 => Call::Release { request, wrong: u64::from(more % 8 == 7) },
+            8 => Call::ReleaseId { id: id(usize::from(more) % (IDS + 1)) },
+            _ => Call::Lock { request, ask: ask(kind / 16, more) },
+        };
+        Self::Call { session: session.into(), call }
+    }
+}
+
+fn ask(id_bits: u8, bits: u8) -> Ask<'static> {
+    Ask {
+        id: id(usize::from(id_bits)),
+        mode: if bits & 1 == 0 { Mode::Exclusive } else { Mode::Shared },
+        wait_limit: limit(bits >> 1 & 7),
+        hold_limit: limit(bits >> 4 & 7),
+    }
+}
+
+/// Those that may be locked, the longest first; then, now and then, one that is bad.
+pub(super) fn id(number: usize) -> &'static str {
+    match number {
+        14 => "",
+        15 => "abcde",
+        number => ["abcd", "b", "c"][number % IDS],
+    }
+}
+
+/// None, or 0 to 4 seconds.
+fn limit(bits: u8) -> Option<Duration> {
+    Some(Duration::from_secs(u64::from(bits.checked_sub(3)?)))
+}

@@ -1,0 +1,174 @@
+//! `LockManager`: how much, how long, and what time does.
+
+mod common;
+
+use std::time::Duration;
+
+use common::manager::{Manager, Said::*, exclusive, second, seconds};
+use lockcore::{
+    LockManager, Mode,
+    manager::{Ask, Limits, Refusal},
+};
+
+#[test]
+fn an_id_has_one_to_so_many_bytes() {
+    let mut limits = Limits::default();
+    limits.id_bytes = 8;
+    let mut manager = Manager(LockManager::new(limits));
+    let session = manager.0.open();
+    manager.lock(0, session, 1, Ask::exclusive(""));
+    manager.lock(0, session, 2, Ask::exclusive("12345678"));
+    manager.lock(0, session, 3, Ask::exclusive("123456789"));
+    manager.lock(0, session, 4, Ask::exclusive("ääää"));
+    manager.lock(0, session, 5, Ask::exclusive("äääää"));
+    let too_long = |length| Refusal::IdTooLong { length, limit: 8 };
+    assert_eq!(
+        manager.said(),
+        [
+            Refused(1, 1, Refusal::IdEmpty),
+            Granted(1, 2),
+            Refused(1, 3, too_long(9)),
+            Granted(1, 4),
+            Refused(1, 5, too_long(10)),
+        ]
+    );
+    assert_eq!(too_long(9).to_string(), "id is 9 bytes long; the limit is 8");
+}
+
+#[test]
+fn an_id_may_have_a_kibibyte_by_default() {
+    let mut manager = Manager::new();
+    let session = manager.0.open();
+    manager.lock(0, session, 1, Ask::exclusive(&"x".repeat(1024)));
+    manager.lock(0, session, 2, Ask::exclusive(&"x".repeat(1025)));
+    let too_long = Refusal::IdTooLong { length: 1025, limit: 1024 };
+    assert_eq!(manager.said(), [Granted(1, 1), Refused(1, 2, too_long)]);
+}
+
+#[test]
+fn a_session_has_so_many_requests_waiting_and_holding() {
+    let mut limits = Limits::default();
+    limits.requests_per_session = 2;
+    let mut manager = Manager(LockManager::new(limits));
+    let [one, two] = [(); 2].map(|()| manager.0.open());
+    for request in [1, 2, 3] {
+        manager.lock(0, one, request, exclusive());
+    }
+    let refused = Refused(1, 3, Refusal::TooManyRequests { limit: 2 });
+    assert_eq!(manager.said(), [Granted(1, 1), Queued(1, 2, 1), refused]);
+    manager.lock(0, two, 1, Ask::exclusive("other"));
+    manager.cancel(0, one, 2);
+    manager.lock(0, one, 3, exclusive());
+    let cancelled = Refused(1, 2, Refusal::Cancelled);
+    assert_eq!(manager.said(), [Granted(2, 1), cancelled, Queued(1, 3, 1)]);
+}
+
+#[test]
+fn a_wait_limit_of_zero_tries() {
+    let mut manager = Manager::new();
+    let [one, two] = [(); 2].map(|()| manager.0.open());
+    let try_lock = Ask { wait_limit: seconds(0), ..exclusive() };
+    manager.lock(0, one, 1, try_lock);
+    manager.lock(0, two, 1, try_lock);
+    manager.lock(0, two, 2, Ask { mode: Mode::Shared, ..try_lock });
+    let busy = |request| Refused(2, request, Refusal::Busy);
+    assert_eq!(manager.said(), [Granted(1, 1), busy(1), busy(2)]);
+    assert_eq!(manager.status(), Some((Mode::Exclusive, 1, 0)), "nobody waits");
+    assert_eq!(manager.0.poll_timeout(), None);
+}
+
+#[test]
+fn a_wait_ends_with_its_limit() {
+    let mut manager = Manager::new();
+    let [one, two, three] = [(); 3].map(|()| manager.0.open());
+    manager.lock(0, one, 1, exclusive());
+    manager.lock(1, two, 1, Ask { wait_limit: seconds(5), ..exclusive() });
+    manager.lock(1, three, 1, exclusive());
+    manager.said();
+    assert_eq!(manager.0.poll_timeout(), Some(second(6)));
+    manager.timeout(5);
+    assert!(manager.said().is_empty());
+    manager.timeout(6);
+    let refusal = Refusal::WaitLimit { limit: Duration::from_secs(5) };
+    assert_eq!(manager.said(), [Refused(2, 1, refusal)]);
+    assert_eq!((manager.0.poll_timeout(), manager.status()), (None, Some((Mode::Exclusive, 1, 1))));
+}
+
+#[test]
+fn a_turn_ends_the_wait_limit() {
+    let mut manager = Manager::new();
+    let [one, two] = [(); 2].map(|()| manager.0.open());
+    manager.lock(0, one, 1, exclusive());
+    manager.lock(0, two, 1, Ask { wait_limit: seconds(5), ..exclusive() });
+    manager.close(4, one);
+    manager.said();
+    assert_eq!(manager.0.poll_timeout(), None);
+    manager.timeout(100);
+    assert_eq!((manager.said(), manager.status()), (vec![], Some((Mode::Exclusive, 1, 0))));
+}
+
+#[test]
+fn a_hold_limit_counts_from_the_turn() {
+    let mut manager = Manager::new();
+    let [one, two, three] = [(); 3].map(|()| manager.0.open());
+    let limited = Ask { hold_limit: seconds(10), ..exclusive() };
+    manager.lock(0, one, 1, exclusive());
+    manager.lock(0, two, 1, limited);
+    manager.lock(0, three, 1, exclusive());
+    assert_eq!(manager.0.poll_timeout(), None, "it does not run while the request waits");
+    manager.close(7, one);
+    let (_, token) = manager.said_with_token();
+    assert_eq!(manager.0.poll_timeout(), Some(second(17)));
+    manager.timeout(17);
+    assert_eq!(manager.said(), [Revoked(2, 1), Granted(3, 1)]);
+    manager.release(18, two, 1, token);
+    assert_eq!(manager.said(), [Refused(2, 1, Refusal::NotHeld)], "a late release does no harm");
+    assert_eq!(manager.status(), Some((Mode::Exclusive, 1, 0)));
+}
+
+#[test]
+fn a_release_ends_the_hold_limit() {
+    let mut manager = Manager::new();
+    let session = manager.0.open();
+    manager.lock(0, session, 1, Ask { hold_limit: seconds(10), ..exclusive() });
+    let (_, token) = manager.said_with_token();
+    manager.release(1, session, 1, token);
+    manager.lock(1, session, 1, exclusive());
+    manager.said();
+    assert_eq!(manager.0.poll_timeout(), None);
+    manager.timeout(100);
+    assert!(manager.said().is_empty(), "the limit was the earlier hold's");
+}
+
+#[test]
+fn a_late_timeout_does_what_was_due_in_its_order() {
+    let mut manager = Manager::new();
+    let [one, two] = [(); 2].map(|()| manager.0.open());
+    manager.lock(0, one, 1, Ask { hold_limit: seconds(10), ..exclusive() });
+    manager.lock(0, two, 1, Ask { wait_limit: seconds(20), ..exclusive() });
+    manager.said();
+    manager.timeout(100);
+    assert_eq!(manager.said(), [Revoked(1, 1), Granted(2, 1)]);
+}
+
+#[test]
+fn any_call_first_does_what_is_due() {
+    let mut manager = Manager::new();
+    let [one, two, three] = [(); 3].map(|()| manager.0.open());
+    manager.lock(0, one, 1, Ask { hold_limit: seconds(20), ..exclusive() });
+    manager.lock(0, two, 1, Ask { wait_limit: seconds(10), ..exclusive() });
+    manager.said();
+    manager.lock(100, three, 1, exclusive());
+    let refusal = Refusal::WaitLimit { limit: Duration::from_secs(10) };
+    assert_eq!(manager.said(), [Refused(2, 1, refusal), Revoked(1, 1), Granted(3, 1)]);
+}
+
+#[test]
+fn a_limit_beyond_the_end_of_time_never_passes() {
+    let mut manager = Manager::new();
+    let session = manager.0.open();
+    manager.lock(5, session, 1, Ask { hold_limit: Some(Duration::MAX), ..exclusive() });
+    manager.said();
+    manager.timeout(1 << 40);
+    assert!(manager.said().is_empty());
+}

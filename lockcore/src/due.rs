@@ -1,7 +1,12 @@
 //! [`Due`]: what a call on a table made due, for the caller to act on after its borrow.
 
 use alloc::vec::{self, Vec};
-use core::{fmt, iter::Chain, option, task::Waker};
+use core::{
+    fmt,
+    iter::{self, Chain},
+    option,
+    task::Waker,
+};
 
 /// What became due when somebody left: whose turn came, and what is to be dropped.
 ///
@@ -14,7 +19,6 @@ pub struct Due<I, W> {
     /// What the leaver itself had stored.
     pub(crate) displaced: Option<W>,
     /// An id that nobody uses any more.
-    #[expect(dead_code, reason = "kept to be dropped by the caller, after its borrow")]
     id: Option<I>,
 }
 
@@ -27,9 +31,15 @@ impl<I, W> Due<I, W> {
         Self { turns, displaced: None, id: None }
     }
 
-    /// Returns those whose turn came, in the order of their queue.
+    /// Returns those whose turn came, in the order of their queue. What is to be dropped is dropped
+    /// after the last of them.
     pub fn into_turns(self) -> impl Iterator<Item = W> {
-        self.turns.into_iter()
+        let Self { turns, displaced, id } = self;
+        let mut dropped_last = Some((displaced, id));
+        turns.into_iter().chain(iter::from_fn(move || {
+            drop(dropped_last.take());
+            None
+        }))
     }
 }
 
@@ -38,7 +48,8 @@ impl<I> Due<I, Waker> {
     ///
     /// # Panics
     ///
-    /// If a waker does; the others are woken all the same.
+    /// If a waker does; the others are woken all the same. If a second one panics then, the process
+    /// aborts, as for any panic while unwinding.
     pub fn wake(self) {
         let mut rest = WakeRest(self.turns.into_iter());
         rest.wake();

@@ -189,7 +189,7 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
         self.shards.status(id).map_or(0, |status| status.waiting)
     }
 
-    /// Asserts the invariants of every table, for tests and fuzz targets: O(ids + waiters).
+    /// Asserts the invariants of every table, for tests and fuzz targets: O(contended ids * waiters).
     ///
     /// # Panics
     ///

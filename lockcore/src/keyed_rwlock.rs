@@ -105,7 +105,7 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
         self.shards.status(id)
     }
 
-    /// Asserts the invariants of every table, for tests and fuzz targets: O(ids + waiters).
+    /// Asserts the invariants of every table, for tests and fuzz targets: O(contended ids * waiters).
     ///
     /// # Panics
     ///

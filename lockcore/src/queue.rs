@@ -88,7 +88,9 @@ impl Queue {
     pub(crate) fn hold(&mut self, token: NonZeroU64, mode: Mode) {
         debug_assert!(self.holders.admit(mode), "invariant 2");
         self.holders = match (mode, self.holders) {
-            (Mode::Shared, Holders::Shared(count)) => Holders::Shared(count + 1),
+            (Mode::Shared, Holders::Shared(count)) => {
+                Holders::Shared(count.checked_add(1).expect("fewer than 2^32 shared holders"))
+            }
             (Mode::Exclusive | Mode::Shared, _) => Holders::Exclusive(token),
         };
     }

@@ -245,7 +245,7 @@ impl<I, W, S> LockTable<I, W, S> {
 
     /// Locks `id` if nobody is ahead: O(1), one look-up.
     ///
-    /// Returns `None`, and changes nothing, if the id is held in a mode that does not go with `mode`
+    /// Returns `None`, and locks nothing, if the id is held in a mode that does not go with `mode`
     /// or if anybody is queued for it.
     ///
     /// # Panics
@@ -318,7 +318,8 @@ impl<I, W, S> LockTable<I, W, S> {
     ///
     /// # Panics
     ///
-    /// If the ticket is another table's.
+    /// If the ticket is another table's and fits nothing here; otherwise somebody else's place is
+    /// taken for it.
     pub fn take_turn(&mut self, ticket: Ticket) -> Result<Hold, Ticket> {
         let Some(token) = self.waiters[ticket.slot as usize].turn() else {
             return Err(ticket);
@@ -336,7 +337,8 @@ impl<I, W, S> LockTable<I, W, S> {
     ///
     /// # Panics
     ///
-    /// If the ticket is another table's.
+    /// If the ticket is another table's and fits nothing here; otherwise somebody else's place is
+    /// taken for it.
     pub fn waiting_mut(&mut self, ticket: &Ticket) -> Option<&mut W> {
         self.waiters[ticket.slot as usize].waiting_mut()
     }
@@ -345,7 +347,8 @@ impl<I, W, S> LockTable<I, W, S> {
     ///
     /// # Panics
     ///
-    /// If the ticket is another table's.
+    /// If the ticket is another table's and fits nothing here; otherwise somebody else's place is
+    /// taken for it.
     pub fn cancel(&mut self, ticket: Ticket) -> Due<I, W> {
         let ticket = match self.take_turn(ticket) {
             Ok(hold) => return self.release(hold),
@@ -363,7 +366,8 @@ impl<I, W, S> LockTable<I, W, S> {
     ///
     /// # Panics
     ///
-    /// If the hold is another table's.
+    /// If the hold is another table's and fits nothing here; otherwise somebody else's hold is taken
+    /// for it.
     pub fn release(&mut self, hold: Hold) -> Due<I, W> {
         let entry = self
             .entries
@@ -383,7 +387,8 @@ impl<I, W, S> LockTable<I, W, S> {
     ///
     /// # Panics
     ///
-    /// If the hold is another table's.
+    /// If the hold is another table's and fits nothing here; otherwise somebody else's hold is taken
+    /// for it.
     pub fn id(&self, hold: &Hold) -> &I {
         let entry = self.entries.find(hold.hash, |entry| entry.is_held_by(hold, &self.queues));
         &entry.expect("invariant 1: the id of a hold of this table has an entry").id
@@ -464,7 +469,7 @@ impl<I, W, S> LockTable<I, W, S> {
         self.entries = roomy;
     }
 
-    /// Asserts the invariants: for tests and fuzz targets; O(ids + waiters).
+    /// Asserts the invariants: for tests and fuzz targets; O(contended ids * waiters).
     ///
     /// # Panics
     ///

@@ -20,7 +20,7 @@ impl LockManager {
                     self.table.hash(&*state.id),
                     "{key:?} has the hash of its id"
                 );
-                let held_by = self.holders_of(&state.id).any(|holder| holder == key);
+                let held_by = self.holders.contains(&(state.hash, key));
                 match &state.stage {
                     Stage::Waiting(_) => {
                         waiting += 1;

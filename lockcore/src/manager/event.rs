@@ -9,6 +9,10 @@ use super::{RequestId, SessionId};
 ///
 /// A request has one [`Granted`](Outcome::Granted) or one [`Refused`](Outcome::Refused); after
 /// `Granted` comes one [`Released`](Outcome::Released) or one [`Revoked`](Outcome::Revoked).
+///
+/// Three refusals answer a call and leave a live request of that number as it is:
+/// [`RequestInUse`](Refusal::RequestInUse), [`NotHeld`](Refusal::NotHeld) and
+/// [`WrongToken`](Refusal::WrongToken).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The session that is told.

@@ -11,8 +11,6 @@ use alloc::{
 };
 use core::{fmt, time::Duration};
 
-use hashbrown::HashTable;
-
 use self::session::{Key, Left, Request, Session, Stage};
 pub use self::{
     event::{Event, Outcome, Refusal, UnknownSession},
@@ -66,7 +64,8 @@ impl Default for Limits {
 ///
 /// * Turns come in order of the calls to [`lock`](Self::lock), in strict FIFO by id.
 /// * A session that is closed holds nothing and waits for nothing.
-/// * Each call first does what its `now` makes due, so a late `handle_timeout` changes no outcome.
+/// * Each call first does what its `now` makes due: no request meets a hold or a wait whose limit has
+///   passed, however late `handle_timeout` is called.
 ///
 /// # Examples
 ///
@@ -87,8 +86,8 @@ impl Default for Limits {
 pub struct LockManager {
     table: LockTable<Arc<str>, Key>,
     sessions: BTreeMap<SessionId, Session>,
-    /// The requests that hold, found by the hash of their id.
-    holders: HashTable<Key>,
+    /// The requests that hold, by the hash of their id.
+    holders: BTreeSet<(u64, Key)>,
     /// When the present stage of a request ends by itself.
     timers: BTreeSet<(Time, Key)>,
     events: VecDeque<Event>,
@@ -179,8 +178,8 @@ impl LockManager {
         Ok(())
     }
 
-    /// Releases the hold that `session` has on `id`, by whichever request, and returns whether there
-    /// was one: O(holders of the id).
+    /// Releases the hold that `session` has on `id`, by the request of the lowest number if there are
+    /// many, and returns whether there was one.
     ///
     /// # Errors
     ///
@@ -193,7 +192,7 @@ impl LockManager {
     ) -> Result<bool, UnknownSession> {
         self.handle_timeout(now);
         self.session(session)?;
-        let holder = self.holders_of(id).find(|key| key.session == session);
+        let holder = self.holder_of(session, id);
         if let Some(key) = holder {
             self.end(now, key);
         }
@@ -309,9 +308,7 @@ impl LockManager {
             }
             Stage::Holding(hold) => {
                 self.say(key, Outcome::Granted { id, token: hold.token(), waiting });
-                let Self { holders, sessions, .. } = self;
-                holders
-                    .insert_unique(request.hash, key, |holder| request_of(sessions, *holder).hash);
+                self.holders.insert((request.hash, key));
                 request.hold_limit
             }
         };
@@ -327,8 +324,7 @@ impl LockManager {
             self.timers.remove(&(deadline, key));
         }
         if let Stage::Holding(_) = request.stage {
-            let holder = self.holders.find_entry(request.hash, |holder| *holder == key);
-            holder.expect("a request that holds is among the holders").remove();
+            self.holders.remove(&(request.hash, key));
         }
         request
     }
@@ -380,15 +376,14 @@ impl LockManager {
         &mut self.sessions.get_mut(&session).expect("live requests are of open sessions").requests
     }
 
-    /// Returns the requests that hold `id`.
-    fn holders_of(&self, id: &str) -> impl Iterator<Item = Key> {
-        let holders = self.holders.iter_hash(self.table.hash(id)).copied();
-        holders.filter(move |holder| *request_of(&self.sessions, *holder).id == *id)
+    /// Returns the request by which `session` holds `id`, the one of the lowest number if many do.
+    fn holder_of(&self, session: SessionId, id: &str) -> Option<Key> {
+        let hash = self.table.hash(id);
+        let key = |request| (hash, Key { session, request });
+        let holders = self.holders.range(key(RequestId::MIN)..=key(RequestId::MAX));
+        let requests = &self.sessions[&session].requests;
+        holders.map(|(_, key)| *key).find(|key| *requests[&key.request].id == *id)
     }
-}
-
-fn request_of(sessions: &BTreeMap<SessionId, Session>, key: Key) -> &Request {
-    &sessions[&key.session].requests[&key.request]
 }
 
 impl fmt::Debug for LockManager {

@@ -122,7 +122,11 @@ fn a_hold_limit_counts_from_the_turn() {
     manager.timeout(17);
     assert_eq!(manager.said(), [Revoked(2, 1), Granted(3, 1)]);
     manager.release(18, two, 1, token);
-    assert_eq!(manager.said(), [Refused(2, 1, Refusal::NotHeld)], "a late release does no harm");
+    assert_eq!(
+        manager.said(),
+        [Refused(2, 1, Refusal::NotHeld { request: 1 })],
+        "a late release does no harm"
+    );
     assert_eq!(manager.status(), Some((Mode::Exclusive, 1, 0)));
 }
 

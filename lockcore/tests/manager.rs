@@ -146,7 +146,7 @@ fn a_repeated_release_does_not_end_a_later_hold() {
     let (_, early) = manager.said_with_token();
     manager.release(0, session, 1, early);
     manager.release(0, session, 1, early);
-    assert_eq!(manager.said(), [Released(1, 1), Refused(1, 1, Refusal::NotHeld)]);
+    assert_eq!(manager.said(), [Released(1, 1), Refused(1, 1, Refusal::NotHeld { request: 1 })]);
     manager.lock(0, session, 1, exclusive());
     let (_, late) = manager.said_with_token();
     manager.release(0, session, 1, early);
@@ -168,9 +168,13 @@ fn releasing_what_is_not_held_is_refused() {
     manager.lock(0, two, 1, exclusive());
     manager.said();
     manager.release(0, two, 1, token);
-    assert_eq!(manager.said(), [Refused(2, 1, Refusal::NotHeld)], "it waits");
+    assert_eq!(manager.said(), [Refused(2, 1, Refusal::NotHeld { request: 1 })], "it waits");
     manager.release(0, two, 9, token);
-    assert_eq!(manager.said(), [Refused(2, 9, Refusal::NotHeld)], "there is no such request");
+    assert_eq!(
+        manager.said(),
+        [Refused(2, 9, Refusal::NotHeld { request: 9 })],
+        "there is no such request"
+    );
     assert_eq!(manager.status(), Some((Mode::Exclusive, 1, 1)), "and nothing has changed");
 }
 
@@ -195,7 +199,10 @@ fn a_request_number_is_free_again_when_the_request_has_ended() {
     let session = manager.0.open();
     manager.lock(0, session, 1, exclusive());
     manager.lock(0, session, 1, Ask::exclusive("other"));
-    assert_eq!(manager.said(), [Granted(1, 1), Refused(1, 1, Refusal::RequestInUse)]);
+    assert_eq!(
+        manager.said(),
+        [Granted(1, 1), Refused(1, 1, Refusal::RequestInUse { request: 1 })]
+    );
     manager.cancel(0, session, 1);
     manager.lock(0, session, 1, Ask::exclusive("other"));
     assert_eq!(manager.said(), [Released(1, 1), Granted(1, 1)]);

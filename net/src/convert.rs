@@ -52,12 +52,12 @@ fn reason(refusal: &Refusal) -> v1::Reason {
     match refusal {
         Refusal::IdEmpty => v1::Reason::IdEmpty,
         Refusal::IdTooLong { .. } => v1::Reason::IdTooLong,
-        Refusal::RequestInUse => v1::Reason::RequestInUse,
+        Refusal::RequestInUse { .. } => v1::Reason::RequestInUse,
         Refusal::TooManyRequests { .. } => v1::Reason::TooManyRequests,
         Refusal::Busy => v1::Reason::Busy,
         Refusal::WaitLimit { .. } => v1::Reason::WaitLimit,
         Refusal::Cancelled => v1::Reason::Cancelled,
-        Refusal::NotHeld => v1::Reason::NotHeld,
+        Refusal::NotHeld { .. } => v1::Reason::NotHeld,
         Refusal::WrongToken { .. } => v1::Reason::WrongToken,
     }
 }
@@ -70,7 +70,7 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
         Refusal::TooManyRequests { .. } => tonic::Code::ResourceExhausted,
         Refusal::Cancelled => tonic::Code::Cancelled,
         Refusal::Busy | Refusal::WaitLimit { .. } => tonic::Code::DeadlineExceeded,
-        Refusal::RequestInUse | Refusal::NotHeld | Refusal::WrongToken { .. } => {
+        Refusal::RequestInUse { .. } | Refusal::NotHeld { .. } | Refusal::WrongToken { .. } => {
             tonic::Code::FailedPrecondition
         }
     };
@@ -88,23 +88,23 @@ mod tests {
         match Refusal::Busy {
             Refusal::IdEmpty
             | Refusal::IdTooLong { .. }
-            | Refusal::RequestInUse
+            | Refusal::RequestInUse { .. }
             | Refusal::TooManyRequests { .. }
             | Refusal::Busy
             | Refusal::WaitLimit { .. }
             | Refusal::Cancelled
-            | Refusal::NotHeld
+            | Refusal::NotHeld { .. }
             | Refusal::WrongToken { .. } => {}
         }
         vec![
             Refusal::IdEmpty,
             Refusal::IdTooLong { length: 1025, limit: 1024 },
-            Refusal::RequestInUse,
+            Refusal::RequestInUse { request: 9 },
             Refusal::TooManyRequests { limit: 2 },
             Refusal::Busy,
             Refusal::WaitLimit { limit: Duration::from_millis(7) },
             Refusal::Cancelled,
-            Refusal::NotHeld,
+            Refusal::NotHeld { request: 9 },
             Refusal::WrongToken { given: 3, held: 4 },
         ]
     }

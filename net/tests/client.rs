@@ -2,7 +2,17 @@
 
 mod support;
 
-use std::{error::Error as _, future::Future, pin::pin, time::Duration};
+use std::{
+    error::Error as _,
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use futures::{FutureExt, future::join_all};
 use lockcore_net::{Client, Error, LockOptions, proto::v1::Reason};
@@ -94,6 +104,74 @@ async fn requests_dropped_after_the_hand_off_pass_the_turn_on() {
     }
     in_time(last).await.unwrap().unlock().await.unwrap();
     assert_eq!(server.status("123").await, (0, 0));
+}
+
+#[derive(Default)]
+struct CountWakes(AtomicUsize);
+
+impl Wake for CountWakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Scenario 2: the waker is replaced between two polls.
+#[tokio::test]
+async fn the_latest_waker_is_woken() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let holder = client.lock("123").await.unwrap();
+    let mut request = Box::pin(client.lock("123"));
+    let wakers = [(); 2].map(|()| Arc::<CountWakes>::default());
+    for waker in &wakers {
+        let waker = Waker::from(waker.clone());
+        assert!(request.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    holder.unlock().await.unwrap();
+    drop(client.lock("probe").await.unwrap());
+    assert_eq!(wakers.each_ref().map(|count| count.0.load(Ordering::Relaxed)), [0, 1]);
+    in_time(request).await.unwrap().unlock().await.unwrap();
+}
+
+/// Asks the client for another lock, and drops the request, when it is woken.
+struct LockAgain(Client, AtomicUsize);
+
+impl Wake for LockAgain {
+    fn wake(self: Arc<Self>) {
+        assert!(self.0.lock("123").now_or_never().is_none_or(|lock| lock.is_err()));
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Scenario 2: whichever way a wait ends, the one who is woken may use the client at once.
+#[tokio::test]
+async fn a_waker_may_lock_again() {
+    for end in ["turn", "refusal", "cut"] {
+        let server = TestServer::start().await;
+        let proxy = Proxy::to(server.address).await;
+        let client = Client::connect(&url(proxy.address)).await.unwrap();
+        let again = Arc::new(LockAgain(client.clone(), AtomicUsize::new(0)));
+        let waker = Waker::from(again.clone());
+        let holder = client.lock("123").await.unwrap();
+        let options = match end {
+            "refusal" => LockOptions::new().wait_limit(Duration::from_millis(1)),
+            _ => LockOptions::new(),
+        };
+        let mut request = Box::pin(client.lock_with("123", options));
+        assert!(request.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        match end {
+            "turn" => holder.unlock().await.unwrap(),
+            "cut" => proxy.cut(),
+            _ => {}
+        }
+        let woken = async {
+            while again.1.load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time(woken).await;
+        assert_eq!(in_time(request).await.is_ok(), end == "turn");
+    }
 }
 
 #[tokio::test]
@@ -221,7 +299,7 @@ async fn no_two_hold_one_id_and_nobody_is_forgotten() {
     const TASKS: u64 = 64;
     const ROUNDS: u64 = 50;
     let server = TestServer::start().await;
-    let sections: std::sync::Arc<[tokio::sync::Mutex<()>]> =
+    let sections: Arc<[tokio::sync::Mutex<()>]> =
         (0..4).map(|_| tokio::sync::Mutex::new(())).collect();
     let clients = join_all((0..4).map(|_| server.client())).await;
     let tasks = (0..TASKS).map(|task| {

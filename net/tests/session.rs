@@ -232,7 +232,7 @@ async fn bad_ids_are_refused_and_the_session_goes_on() {
     session.lock(3, "123");
     assert_eq!(session.refused(3).await.0, Reason::RequestInUse);
     session.release(4, 1);
-    let refused = (Reason::NotHeld, "nothing is held by this request".to_owned());
+    let refused = (Reason::NotHeld, "nothing is held by request 4".to_owned());
     assert_eq!(session.refused(4).await, refused);
 }
 

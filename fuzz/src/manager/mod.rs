@@ -272,12 +272,12 @@ impl Met {
             Outcome::Refused(refusal) => match refusal {
                 Refusal::IdEmpty => Self::IdEmpty,
                 Refusal::IdTooLong { .. } => Self::IdTooLong,
-                Refusal::RequestInUse => Self::RequestInUse,
+                Refusal::RequestInUse { .. } => Self::RequestInUse,
                 Refusal::TooManyRequests { .. } => Self::TooManyRequests,
                 Refusal::Busy => Self::Busy,
                 Refusal::WaitLimit { .. } => Self::WaitLimit,
                 Refusal::Cancelled => Self::Cancelled,
-                Refusal::NotHeld => Self::NotHeld,
+                Refusal::NotHeld { .. } => Self::NotHeld,
                 Refusal::WrongToken { .. } => Self::WrongToken,
             },
         }

@@ -81,7 +81,7 @@ impl Model {
         } else if length > ID_BYTES {
             Some(Refusal::IdTooLong { length, limit: ID_BYTES })
         } else if self.requests.contains_key(&key) {
-            Some(Refusal::RequestInUse)
+            Some(Refusal::RequestInUse { request: key.1 })
         } else {
             (requests == REQUESTS).then_some(Refusal::TooManyRequests { limit: REQUESTS })
         }
@@ -99,7 +99,7 @@ impl Model {
     pub(super) fn release(&mut self, now: Time, key: Key, given: u64, held: Option<u64>) {
         let holds = self.requests.get(&key).is_some_and(|request| request.holds);
         match held.filter(|_| holds) {
-            None => self.told.push((key, Told::Refused(Refusal::NotHeld))),
+            None => self.told.push((key, Told::Refused(Refusal::NotHeld { request: key.1 }))),
             Some(held) if held == given => self.end(now, key),
             Some(held) => {
                 self.told.push((key, Told::Refused(Refusal::WrongToken { given, held })));

@@ -75,7 +75,10 @@ pub enum Refusal {
         limit: usize,
     },
     /// The session already has a request of this number.
-    RequestInUse,
+    RequestInUse {
+        /// The number.
+        request: RequestId,
+    },
     /// The session has as many requests, waiting and holding, as it may have.
     TooManyRequests {
         /// The limit.
@@ -91,7 +94,10 @@ pub enum Refusal {
     /// It was cancelled while it waited.
     Cancelled,
     /// The session has no hold by this request.
-    NotHeld,
+    NotHeld {
+        /// The request's number.
+        request: RequestId,
+    },
     /// The token is not that of the request's hold.
     WrongToken {
         /// The token that was given.
@@ -108,14 +114,16 @@ impl fmt::Display for Refusal {
             Self::IdTooLong { length, limit } => {
                 write!(f, "id is {length} bytes long; the limit is {limit}")
             }
-            Self::RequestInUse => f.write_str("the session already has a request of this number"),
+            Self::RequestInUse { request } => {
+                write!(f, "the session already has a request {request}")
+            }
             Self::TooManyRequests { limit } => {
                 write!(f, "the session has {limit} requests, which is the limit")
             }
             Self::Busy => f.write_str("somebody holds the id or waits for it"),
             Self::WaitLimit { limit } => write!(f, "the turn did not come within {limit:?}"),
             Self::Cancelled => f.write_str("cancelled while waiting"),
-            Self::NotHeld => f.write_str("nothing is held by this request"),
+            Self::NotHeld { request } => write!(f, "nothing is held by request {request}"),
             Self::WrongToken { given, held } => {
                 write!(f, "token {given} is not that of the hold, which is {held}")
             }

@@ -169,7 +169,7 @@ impl LockManager {
         let held = self.session(session)?.requests.get(&request).and_then(Request::token);
         let key = Key { session, request };
         match held {
-            None => self.say(key, Outcome::Refused(Refusal::NotHeld)),
+            None => self.say(key, Outcome::Refused(Refusal::NotHeld { request })),
             Some(held) if held != token => {
                 self.say(key, Outcome::Refused(Refusal::WrongToken { given: token, held }));
             }
@@ -264,7 +264,7 @@ impl LockManager {
         } else if id.len() > id_bytes {
             Err(Refusal::IdTooLong { length: id.len(), limit: id_bytes })
         } else if requests.contains_key(&key.request) {
-            Err(Refusal::RequestInUse)
+            Err(Refusal::RequestInUse { request: key.request })
         } else if requests.len() >= requests_per_session {
             Err(Refusal::TooManyRequests { limit: requests_per_session })
         } else {

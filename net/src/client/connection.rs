@@ -1,6 +1,6 @@
 //! [`Connection`]: one stream to the server, and what its answers mean to whom.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -58,6 +58,8 @@ pub(super) struct Connection {
 }
 
 /// The requests that the server has to say something about.
+///
+/// Telling someone wakes a task, which may do anything: nobody is told while `state` is borrowed.
 #[derive(Debug, Default)]
 struct Requests {
     state: Mutex<State>,
@@ -118,14 +120,12 @@ impl Connection {
 
     /// Registers who waits for the end of a hold, unless it is over already.
     pub(super) fn expect_end(&self, request: u64, ended: oneshot::Sender<Ended>) -> bool {
-        let mut state = self.requests.state.lock();
-        let stage = state.live.get_mut(&request);
-        stage.map(|stage| *stage = Stage::Ending(ended)).is_some()
+        self.requests.advance(request, Stage::Ending(ended)).is_some()
     }
 
     /// Takes no more interest in what the server says of a request.
     pub(super) fn forget(&self, request: u64) {
-        self.requests.state.lock().live.remove(&request);
+        drop(self.requests.remove(request));
     }
 
     /// Asks for the status of an id, beside the session's stream.
@@ -180,8 +180,9 @@ struct End<'a>(&'a Requests);
 impl Drop for End<'_> {
     fn drop(&mut self) {
         self.0.gone.cancel();
+        let live = mem::take(&mut self.0.state.lock().live);
         // Whoever waits for an answer is told by the drop of its sender.
-        self.0.state.lock().live.clear();
+        drop(live);
     }
 }
 
@@ -199,19 +200,16 @@ impl Requests {
     /// Hands a hold to the one who asked. One who is gone has sent a cancel behind its request, so
     /// the server passes the turn on.
     fn granted(&self, request: u64, token: u64) {
-        let mut state = self.state.lock();
         let lost = self.gone.child_token();
-        if let Some(Stage::Asked(_)) = state.live.get(&request)
-            && let Some(Stage::Asked(asked)) =
-                state.live.insert(request, Stage::Holding(lost.clone()))
-        {
+        let asked = self.advance(request, Stage::Holding(lost.clone()));
+        if let Some(Stage::Asked(asked)) = asked {
             let _ = asked.send(Answer::Granted(Hold { request, token, lost }));
         }
     }
 
     fn refused(&self, refused: v1::Refused) {
         let reason = refused.reason();
-        match self.state.lock().live.remove(&refused.request) {
+        match self.remove(refused.request) {
             Some(Stage::Asked(asked)) => {
                 let _ = asked.send(Answer::Refused { reason, message: refused.message.into() });
             }
@@ -222,10 +220,20 @@ impl Requests {
     }
 
     fn ended(&self, request: u64, how: Ended) {
-        match self.state.lock().live.remove(&request) {
+        match self.remove(request) {
             Some(Stage::Ending(ended)) => drop(ended.send(how)),
             Some(Stage::Holding(lost)) => lost.cancel(),
             Some(Stage::Asked(_)) | None => {}
         }
+    }
+
+    /// Puts a live request into another stage and returns the one it was in.
+    fn advance(&self, request: u64, stage: Stage) -> Option<Stage> {
+        let mut state = self.state.lock();
+        Some(mem::replace(state.live.get_mut(&request)?, stage))
+    }
+
+    fn remove(&self, request: u64) -> Option<Stage> {
+        self.state.lock().live.remove(&request)
     }
 }

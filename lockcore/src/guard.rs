@@ -1,12 +1,10 @@
 //! What the futures resolve to: [`Guard`] and [`OwnedGuard`].
 
-use alloc::sync::Arc;
 use core::fmt;
 
 use lock_api::RawMutex;
 
 use crate::{
-    keyed_mutex::KeyedMutex,
     shards::Shards,
     table::{Hold, Mode},
 };
@@ -17,7 +15,7 @@ use crate::{
 #[must_use = "the id is released when the guard is dropped"]
 pub struct Guard<'a, I, S, R: RawMutex> {
     shards: &'a Shards<I, S, R>,
-    /// `None` only inside `drop`.
+    /// `None` only inside `drop` and `downgrade`.
     hold: Option<Hold>,
 }
 
@@ -27,23 +25,24 @@ impl<'a, I, S, R: RawMutex> Guard<'a, I, S, R> {
     }
 }
 
-/// Holds an id until it is dropped, like [`Guard`], and keeps its [`KeyedMutex`] alive: `'static`.
+/// Holds an id until it is dropped, like [`Guard`], and is `'static`: it shares the tables of its
+/// lock, and may outlive it.
 #[must_use = "the id is released when the guard is dropped"]
 pub struct OwnedGuard<I, S, R: RawMutex> {
-    mutex: Arc<KeyedMutex<I, S, R>>,
-    /// `None` only inside `drop`.
+    shards: Shards<I, S, R>,
+    /// `None` only inside `drop` and `downgrade`.
     hold: Option<Hold>,
 }
 
 impl<I, S, R: RawMutex> OwnedGuard<I, S, R> {
-    pub(crate) fn new(mutex: Arc<KeyedMutex<I, S, R>>, hold: Hold) -> Self {
-        Self { mutex, hold: Some(hold) }
+    pub(crate) fn new(shards: Shards<I, S, R>, hold: Hold) -> Self {
+        Self { shards, hold: Some(hold) }
     }
 }
 
 /// The same face for both guards; they differ in how they reach the tables.
 macro_rules! guard {
-    ($name:ident $(<$lifetime:lifetime>)?, $guard:ident => $shards:expr) => {
+    ($name:ident $(<$lifetime:lifetime>)?) => {
         impl<I, S, R: RawMutex> $name<$($lifetime,)? I, S, R> {
             fn hold(&self) -> &Hold {
                 self.hold.as_ref().expect("a guard has its hold until it is dropped")
@@ -66,16 +65,28 @@ macro_rules! guard {
             where
                 I: Clone,
             {
-                let $guard = self;
-                $shards.id(self.hold())
+                self.shards.id(self.hold())
+            }
+
+            /// Turns an exclusive hold into a shared one without a gap: nobody holds the id
+            /// exclusively in between. Readers at the head of the queue then hold, too. The token
+            /// stays; a shared hold stays as it is.
+            #[must_use = "the id is released when the guard is dropped"]
+            pub fn downgrade(mut self) -> Self {
+                if let Some(hold) = self.hold.take() {
+                    let (hold, due) = self.shards.downgrade(hold);
+                    // If a waker panics, the guard still releases.
+                    self.hold = Some(hold);
+                    due.wake();
+                }
+                self
             }
         }
 
         impl<I, S, R: RawMutex> Drop for $name<$($lifetime,)? I, S, R> {
             fn drop(&mut self) {
                 if let Some(hold) = self.hold.take() {
-                    let $guard = self;
-                    $shards.release(hold);
+                    self.shards.release(hold);
                 }
             }
         }
@@ -92,5 +103,5 @@ macro_rules! guard {
     };
 }
 
-guard!(Guard<'_>, guard => guard.shards);
-guard!(OwnedGuard, guard => guard.mutex.shards());
+guard!(Guard<'_>);
+guard!(OwnedGuard);

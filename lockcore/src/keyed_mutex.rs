@@ -1,6 +1,8 @@
 //! [`KeyedMutex`]: a mutex for each id.
 
-use alloc::{borrow::ToOwned, sync::Arc};
+use alloc::{borrow::ToOwned, vec::Vec};
+#[cfg(feature = "std")]
+use core::time::Duration;
 use core::{
     borrow::Borrow,
     fmt,
@@ -10,11 +12,14 @@ use core::{
 use hashbrown::DefaultHashBuilder;
 use lock_api::RawMutex;
 
+#[cfg(feature = "std")]
+use crate::blocking::block_on;
 use crate::{
     guard::{Guard, OwnedGuard},
     lock::{Lock, LockOwned},
-    shards::{DefaultRawMutex, Shards, default_count},
-    table::Mode,
+    lock_all::{LockAll, in_order},
+    shards::{Config, DefaultRawMutex, Shards},
+    table::{Mode, Status},
 };
 
 /// A fair mutex for each id: whoever locks the same id takes turns, other ids are not affected.
@@ -50,17 +55,15 @@ pub struct KeyedMutex<I, S = DefaultHashBuilder, R = DefaultRawMutex> {
 
 impl<I, S: BuildHasher + Clone + Default, R: RawMutex> KeyedMutex<I, S, R> {
     /// Creates a mutex in which no id is locked.
-    ///
-    /// The ids are spread over four tables for each processor, one without the feature `std`.
     pub fn new() -> Self {
-        Self::with_hasher(S::default())
+        Self::with_config(Config::default())
     }
 }
 
 impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
-    /// Creates a mutex that hashes ids with `hasher`.
-    pub fn with_hasher(hasher: S) -> Self {
-        Self { shards: Shards::new(default_count(), hasher) }
+    /// Creates a mutex that is laid out as `config` says.
+    pub fn with_config(config: Config<S>) -> Self {
+        Self { shards: Shards::new(config) }
     }
 
     /// Locks `id`, waiting until every earlier request for it is gone.
@@ -98,7 +101,7 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
     /// assert!(accounts.lock(&7).await.token() > token);
     /// # });
     /// ```
-    pub fn lock<'a, Q>(&'a self, id: &'a Q) -> Lock<'a, I, Q, S, R>
+    pub fn lock<'q, Q>(&self, id: &'q Q) -> Lock<'_, 'q, I, Q, S, R>
     where
         I: Borrow<Q> + Hash,
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
@@ -106,7 +109,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
         Lock::new(&self.shards, id, Mode::Exclusive)
     }
 
-    /// Locks `id` as [`lock`](Self::lock) does; future and guard are `'static`.
+    /// Locks `id` as [`lock`](Self::lock) does; future and guard are `'static` and may outlive the
+    /// mutex.
     ///
     /// # Fairness, cancel safety, deadlocks, panics
     ///
@@ -116,19 +120,135 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
     ///
     /// ```
     /// # futures::executor::block_on(async {
-    /// use std::sync::Arc;
-    ///
-    /// let payments = Arc::new(lockcore::KeyedMutex::<String>::new());
+    /// let payments = lockcore::KeyedMutex::<String>::new();
     /// let guard = payments.lock_owned("payment-123".to_owned()).await;
     /// std::thread::spawn(move || drop(guard)).join().unwrap();
     /// assert!(!payments.is_locked("payment-123"));
     /// # });
     /// ```
-    pub fn lock_owned(self: &Arc<Self>, id: I) -> LockOwned<I, S, R>
+    pub fn lock_owned(&self, id: I) -> LockOwned<I, S, R>
     where
         I: Hash + Eq + Clone,
     {
-        LockOwned::new(self.clone(), id)
+        LockOwned::new(self.shards.clone(), id, Mode::Exclusive)
+    }
+
+    /// Locks all of `ids`, one after the other, waiting for each as [`lock`](Self::lock) does.
+    ///
+    /// Resolves to a guard for each different id, in order of the ids. An id that is named twice is
+    /// locked once.
+    ///
+    /// # Fairness
+    ///
+    /// The place in the queue of the smallest id is taken at the first poll, that of each other one
+    /// when the one before it is held.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future releases what it holds so far, and costs its place in the queue.
+    ///
+    /// # Deadlocks
+    ///
+    /// None among those who lock several ids by this method and hold nothing else: all go through
+    /// the ids in the same order, that of [`Ord`].
+    ///
+    /// # Panics
+    ///
+    /// As [`lock`](Self::lock); this method itself panics if `Ord` of an id does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let accounts = lockcore::KeyedMutex::<String>::new();
+    /// let guards = accounts.lock_all(["to", "from", "to"]).await;
+    /// assert_eq!(guards.iter().map(|guard| guard.id()).collect::<Vec<_>>(), ["from", "to"]);
+    /// drop(guards);
+    /// assert!(accounts.is_empty());
+    /// # });
+    /// ```
+    pub fn lock_all<'q, Q>(
+        &self,
+        ids: impl IntoIterator<Item = &'q Q>,
+    ) -> LockAll<'_, 'q, I, Q, S, R>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Ord + ToOwned<Owned = I> + ?Sized + 'q,
+    {
+        LockAll::new(&self.shards, ids, Mode::Exclusive)
+    }
+
+    /// Locks all of `ids` if nobody holds or waits for any of them, and none of them otherwise.
+    ///
+    /// The guards are in order of the ids; an id that is named twice is locked once.
+    ///
+    /// # Fairness, panics
+    ///
+    /// As [`try_lock`](Self::try_lock).
+    pub fn try_lock_all<'q, Q>(
+        &self,
+        ids: impl IntoIterator<Item = &'q Q>,
+    ) -> Option<Vec<Guard<'_, I, S, R>>>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Ord + ToOwned<Owned = I> + ?Sized + 'q,
+    {
+        in_order(ids).into_iter().map(|id| self.try_lock(id)).collect()
+    }
+
+    /// Locks `id` as [`lock`](Self::lock) does, and blocks the thread meanwhile.
+    ///
+    /// Not for async code: it keeps the executor's thread from all else.
+    ///
+    /// # Fairness, deadlocks, panics
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let payments = lockcore::KeyedMutex::<u64>::new();
+    /// std::thread::scope(|threads| {
+    ///     let guard = payments.blocking_lock(&123);
+    ///     threads.spawn(|| drop(payments.blocking_lock(&123)));
+    ///     drop(guard);
+    /// });
+    /// assert!(payments.is_empty());
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn blocking_lock<Q>(&self, id: &Q) -> Guard<'_, I, S, R>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    {
+        let lock = Lock::new(&self.shards, id, Mode::Exclusive);
+        block_on(lock, None).expect("there is no limit")
+    }
+
+    /// Locks `id` as [`blocking_lock`](Self::blocking_lock) does, and returns `None` if its turn does
+    /// not come within `limit`. It has then left the queue.
+    ///
+    /// # Fairness, deadlocks, panics
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let payments = lockcore::KeyedMutex::<u64>::new();
+    /// let guard = payments.blocking_lock(&123);
+    /// assert!(payments.blocking_lock_timeout(&123, Duration::from_millis(1)).is_none());
+    /// assert_eq!(payments.waiting(&123), 0);
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn blocking_lock_timeout<Q>(&self, id: &Q, limit: Duration) -> Option<Guard<'_, I, S, R>>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    {
+        block_on(Lock::new(&self.shards, id, Mode::Exclusive), Some(limit))
     }
 
     /// Locks `id` if nobody holds it or waits for it, and returns `None` otherwise. Never waits.
@@ -163,12 +283,13 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
     /// # Fairness, panics
     ///
     /// As [`try_lock`](Self::try_lock).
-    pub fn try_lock_owned<Q>(self: &Arc<Self>, id: &Q) -> Option<OwnedGuard<I, S, R>>
+    pub fn try_lock_owned<Q>(&self, id: &Q) -> Option<OwnedGuard<I, S, R>>
     where
         I: Borrow<Q> + Hash,
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
     {
-        Some(OwnedGuard::new(self.clone(), self.shards.try_lock(id, Mode::Exclusive)?))
+        let hold = self.shards.try_lock(id, Mode::Exclusive)?;
+        Some(OwnedGuard::new(self.shards.clone(), hold))
     }
 
     /// Returns whether somebody holds `id`. The answer may be out of date when it arrives.
@@ -187,6 +308,35 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
         Q: Hash + Eq + ?Sized,
     {
         self.shards.status(id).map_or(0, |status| status.waiting)
+    }
+
+    /// Returns what is known of `id`, or `None` if it is free: O(1).
+    pub fn status<Q>(&self, id: &Q) -> Option<Status>
+    where
+        I: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.shards.status(id)
+    }
+
+    /// Returns what is known of each id in use, in no particular order: O(ids).
+    ///
+    /// The tables are looked at one after the other, so it is no picture of one moment, and others are
+    /// kept from one table at a time. `turns` other than 0 that stay are futures that nobody polls.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let payments = lockcore::KeyedMutex::<u64>::new();
+    /// let guard = payments.try_lock(&123).unwrap();
+    /// let [(id, status)] = payments.snapshot()[..] else { panic!() };
+    /// assert_eq!((id, status.holders, status.turns, status.waiting), (123, 1, 0, 0));
+    /// ```
+    pub fn snapshot(&self) -> Vec<(I, Status)>
+    where
+        I: Clone,
+    {
+        self.shards.snapshot()
     }
 
     /// Asserts the invariants of every table, for tests and fuzz targets: O(contended ids * waiters).
@@ -211,10 +361,6 @@ impl<I, S, R: RawMutex> KeyedMutex<I, S, R> {
     /// Returns whether no id is in use.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    pub(crate) fn shards(&self) -> &Shards<I, S, R> {
-        &self.shards
     }
 }
 

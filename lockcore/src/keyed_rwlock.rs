@@ -1,6 +1,6 @@
 //! [`KeyedRwLock`]: a reader-writer lock for each id.
 
-use alloc::borrow::ToOwned;
+use alloc::{borrow::ToOwned, vec::Vec};
 use core::{
     borrow::Borrow,
     fmt,
@@ -12,8 +12,9 @@ use lock_api::RawMutex;
 
 use crate::{
     guard::Guard,
-    lock::Lock,
-    shards::{DefaultRawMutex, Shards, default_count},
+    lock::{Lock, LockOwned},
+    lock_all::LockAll,
+    shards::{Config, DefaultRawMutex, Shards},
     table::{Mode, Status},
 };
 
@@ -41,14 +42,14 @@ pub struct KeyedRwLock<I, S = DefaultHashBuilder, R = DefaultRawMutex> {
 impl<I, S: BuildHasher + Clone + Default, R: RawMutex> KeyedRwLock<I, S, R> {
     /// Creates a lock in which no id is held.
     pub fn new() -> Self {
-        Self::with_hasher(S::default())
+        Self::with_config(Config::default())
     }
 }
 
 impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
-    /// Creates a lock that hashes ids with `hasher`.
-    pub fn with_hasher(hasher: S) -> Self {
-        Self { shards: Shards::new(default_count(), hasher) }
+    /// Creates a lock that is laid out as `config` says.
+    pub fn with_config(config: Config<S>) -> Self {
+        Self { shards: Shards::new(config) }
     }
 
     /// Locks `id` together with other readers, waiting until every earlier writer is gone.
@@ -57,7 +58,7 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
     ///
     /// As [`KeyedMutex::lock`](crate::KeyedMutex::lock). A task that reads an id twice can deadlock
     /// with a writer that queued in between.
-    pub fn read<'a, Q>(&'a self, id: &'a Q) -> Lock<'a, I, Q, S, R>
+    pub fn read<'q, Q>(&self, id: &'q Q) -> Lock<'_, 'q, I, Q, S, R>
     where
         I: Borrow<Q> + Hash,
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
@@ -70,12 +71,65 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
     /// # Fairness, cancel safety, deadlocks, panics
     ///
     /// As [`KeyedMutex::lock`](crate::KeyedMutex::lock).
-    pub fn write<'a, Q>(&'a self, id: &'a Q) -> Lock<'a, I, Q, S, R>
+    pub fn write<'q, Q>(&self, id: &'q Q) -> Lock<'_, 'q, I, Q, S, R>
     where
         I: Borrow<Q> + Hash,
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
     {
         Lock::new(&self.shards, id, Mode::Exclusive)
+    }
+
+    /// Locks `id` as [`read`](Self::read) does; future and guard are `'static`.
+    pub fn read_owned(&self, id: I) -> LockOwned<I, S, R>
+    where
+        I: Hash + Eq + Clone,
+    {
+        LockOwned::new(self.shards.clone(), id, Mode::Shared)
+    }
+
+    /// Locks `id` as [`write`](Self::write) does; future and guard are `'static`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let documents = lockcore::KeyedRwLock::<u64>::new();
+    /// let writer = documents.write_owned(7).await;
+    /// let reader = writer.downgrade(); // nobody wrote in between
+    /// assert!(documents.try_read(&7).is_some());
+    /// assert!(documents.try_write(&7).is_none());
+    /// # drop(reader);
+    /// # });
+    /// ```
+    pub fn write_owned(&self, id: I) -> LockOwned<I, S, R>
+    where
+        I: Hash + Eq + Clone,
+    {
+        LockOwned::new(self.shards.clone(), id, Mode::Exclusive)
+    }
+
+    /// Reads all of `ids`; otherwise as [`KeyedMutex::lock_all`](crate::KeyedMutex::lock_all).
+    pub fn read_all<'q, Q>(
+        &self,
+        ids: impl IntoIterator<Item = &'q Q>,
+    ) -> LockAll<'_, 'q, I, Q, S, R>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Ord + ToOwned<Owned = I> + ?Sized + 'q,
+    {
+        LockAll::new(&self.shards, ids, Mode::Shared)
+    }
+
+    /// Writes all of `ids`; otherwise as [`KeyedMutex::lock_all`](crate::KeyedMutex::lock_all).
+    pub fn write_all<'q, Q>(
+        &self,
+        ids: impl IntoIterator<Item = &'q Q>,
+    ) -> LockAll<'_, 'q, I, Q, S, R>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Hash + Ord + ToOwned<Owned = I> + ?Sized + 'q,
+    {
+        LockAll::new(&self.shards, ids, Mode::Exclusive)
     }
 
     /// Locks `id` together with other readers if no writer holds it and nobody waits for it.
@@ -94,6 +148,15 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
     {
         Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Exclusive)?))
+    }
+
+    /// Returns what is known of each id in use, in no particular order: O(ids). As
+    /// [`KeyedMutex::snapshot`](crate::KeyedMutex::snapshot).
+    pub fn snapshot(&self) -> Vec<(I, Status)>
+    where
+        I: Clone,
+    {
+        self.shards.snapshot()
     }
 
     /// Returns who holds `id` and how many wait for it, or `None` if it is free: O(1).

@@ -39,11 +39,14 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "std")]
+mod blocking;
 mod due;
 mod guard;
 mod keyed_mutex;
 mod keyed_rwlock;
 mod lock;
+mod lock_all;
 pub mod manager;
 mod queue;
 mod shards;
@@ -57,6 +60,7 @@ pub use hashbrown::DefaultHashBuilder;
 pub use keyed_mutex::KeyedMutex;
 pub use keyed_rwlock::KeyedRwLock;
 pub use lock::{Lock, LockOwned};
+pub use lock_all::LockAll;
 pub use manager::LockManager;
-pub use shards::DefaultRawMutex;
+pub use shards::{Config, DefaultRawMutex};
 pub use table::{Hold, Joined, LockTable, Mode, Status, Ticket};

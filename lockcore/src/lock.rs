@@ -1,6 +1,6 @@
 //! The futures: [`Lock`] and [`LockOwned`].
 
-use alloc::{borrow::ToOwned, sync::Arc};
+use alloc::borrow::ToOwned;
 use core::{
     borrow::Borrow,
     fmt,
@@ -15,15 +15,17 @@ use lock_api::RawMutex;
 
 use crate::{
     guard::{Guard, OwnedGuard},
-    keyed_mutex::KeyedMutex,
     shards::{Shards, Turn},
     table::{Hold, Mode, Ticket},
 };
 
 /// Where a request stands.
 enum State<N> {
-    /// Not polled yet; not in the table; dropping it does nothing.
-    New(N, Mode),
+    /// Not polled yet; not in the table; dropping it does nothing. There are two of them, and not
+    /// one with a mode, because that keeps a future small.
+    NewExclusive(N),
+    /// As `NewExclusive`, for a shared hold.
+    NewShared(N),
     /// In the table; dropping it must cancel.
     Queued(Ticket),
     /// Not in the table; the guard has the hold.
@@ -31,6 +33,13 @@ enum State<N> {
 }
 
 impl<N> State<N> {
+    fn new(id: N, mode: Mode) -> Self {
+        match mode {
+            Mode::Exclusive => Self::NewExclusive(id),
+            Mode::Shared => Self::NewShared(id),
+        }
+    }
+
     fn poll<I, Q, S, R, G>(
         &mut self,
         shards: &Shards<I, S, R>,
@@ -46,14 +55,16 @@ impl<N> State<N> {
     {
         let (mut spare, mut known_id) = (None, None);
         loop {
-            let turn = match mem::replace(self, Self::Done) {
-                Self::New(id, mode) => {
-                    let id = known_id.insert(id);
-                    match shards.join((*id).borrow(), mode, waker, &mut spare) {
-                        Ok(hold) => Turn::Came(hold),
-                        Err(ticket) => Turn::Waits(ticket),
-                    }
+            let mut join = |id, mode| {
+                let id: &N = known_id.insert(id);
+                match shards.join(id.borrow(), mode, waker, &mut spare) {
+                    Ok(hold) => Turn::Came(hold),
+                    Err(ticket) => Turn::Waits(ticket),
                 }
+            };
+            let turn = match mem::replace(self, Self::Done) {
+                Self::NewExclusive(id) => join(id, Mode::Exclusive),
+                Self::NewShared(id) => join(id, Mode::Shared),
                 Self::Queued(ticket) => shards.poll_turn(ticket, waker, &mut spare),
                 Self::Done => panic!("a lock future was polled after it was ready"),
             };
@@ -83,7 +94,7 @@ impl<N> State<N> {
 
     fn name(&self) -> &'static str {
         match self {
-            Self::New(..) => "not polled yet",
+            Self::NewExclusive(_) | Self::NewShared(_) => "not polled yet",
             Self::Queued(_) => "queued",
             Self::Done => "done",
         }
@@ -99,18 +110,18 @@ impl<N> State<N> {
 ///
 /// When polled after it was ready.
 #[must_use = "a lock future does nothing unless it is polled"]
-pub struct Lock<'a, I, Q: ?Sized, S, R: RawMutex> {
+pub struct Lock<'a, 'q, I, Q: ?Sized, S, R: RawMutex> {
     shards: &'a Shards<I, S, R>,
-    state: State<&'a Q>,
+    state: State<&'q Q>,
 }
 
-impl<'a, I, Q: ?Sized, S, R: RawMutex> Lock<'a, I, Q, S, R> {
-    pub(crate) fn new(shards: &'a Shards<I, S, R>, id: &'a Q, mode: Mode) -> Self {
-        Self { shards, state: State::New(id, mode) }
+impl<'a, 'q, I, Q: ?Sized, S, R: RawMutex> Lock<'a, 'q, I, Q, S, R> {
+    pub(crate) fn new(shards: &'a Shards<I, S, R>, id: &'q Q, mode: Mode) -> Self {
+        Self { shards, state: State::new(id, mode) }
     }
 }
 
-impl<'a, I, Q, S, R> Future for Lock<'a, I, Q, S, R>
+impl<'a, I, Q, S, R> Future for Lock<'a, '_, I, Q, S, R>
 where
     I: Borrow<Q> + Hash,
     Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
@@ -125,19 +136,20 @@ where
     }
 }
 
-impl<I, Q: ?Sized, S, R: RawMutex> Drop for Lock<'_, I, Q, S, R> {
+impl<I, Q: ?Sized, S, R: RawMutex> Drop for Lock<'_, '_, I, Q, S, R> {
     fn drop(&mut self) {
         self.state.cancel(self.shards);
     }
 }
 
-impl<I, Q: ?Sized, S, R: RawMutex> fmt::Debug for Lock<'_, I, Q, S, R> {
+impl<I, Q: ?Sized, S, R: RawMutex> fmt::Debug for Lock<'_, '_, I, Q, S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock").field("state", &self.state.name()).finish()
     }
 }
 
-/// The future of [`KeyedMutex::lock_owned`]; resolves to an [`OwnedGuard`].
+/// The future of [`KeyedMutex::lock_owned`](crate::KeyedMutex::lock_owned) and of `read_owned` and
+/// `write_owned` of a [`KeyedRwLock`](crate::KeyedRwLock); resolves to an [`OwnedGuard`].
 ///
 /// It takes its place in the queue when it is polled for the first time and is `Unpin`.
 ///
@@ -146,13 +158,13 @@ impl<I, Q: ?Sized, S, R: RawMutex> fmt::Debug for Lock<'_, I, Q, S, R> {
 /// When polled after it was ready.
 #[must_use = "a lock future does nothing unless it is polled"]
 pub struct LockOwned<I, S, R: RawMutex> {
-    mutex: Arc<KeyedMutex<I, S, R>>,
+    shards: Shards<I, S, R>,
     state: State<I>,
 }
 
 impl<I, S, R: RawMutex> LockOwned<I, S, R> {
-    pub(crate) fn new(mutex: Arc<KeyedMutex<I, S, R>>, id: I) -> Self {
-        Self { mutex, state: State::New(id, Mode::Exclusive) }
+    pub(crate) fn new(shards: Shards<I, S, R>, id: I, mode: Mode) -> Self {
+        Self { shards, state: State::new(id, mode) }
     }
 }
 
@@ -167,15 +179,15 @@ where
     type Output = OwnedGuard<I, S, R>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { mutex, state } = self.get_mut();
-        let guard = |hold| OwnedGuard::new(mutex.clone(), hold);
-        state.poll::<_, I, _, _, _>(mutex.shards(), cx.waker(), guard)
+        let Self { shards, state } = self.get_mut();
+        let guard = |hold| OwnedGuard::new(shards.clone(), hold);
+        state.poll::<_, I, _, _, _>(shards, cx.waker(), guard)
     }
 }
 
 impl<I, S, R: RawMutex> Drop for LockOwned<I, S, R> {
     fn drop(&mut self) {
-        self.state.cancel(self.mutex.shards());
+        self.state.cancel(&self.shards);
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Queue {
     tail: u32,
     /// Length of the list: counting it would make a look at a long queue O(n).
     waiting: u32,
+    /// How many holders have not looked yet: they are in the slab and in no list.
+    turns: u32,
 }
 
 /// A queued request, or one whose turn came and that has not looked yet.
@@ -68,7 +70,7 @@ impl<W> Waiter<W> {
 
 impl Queue {
     pub(crate) fn new(holders: Holders) -> Self {
-        Self { holders, head: NONE, tail: NONE, waiting: 0 }
+        Self { holders, head: NONE, tail: NONE, waiting: 0, turns: 0 }
     }
 
     pub(crate) fn holders(&self) -> Holders {
@@ -154,10 +156,16 @@ impl Queue {
         let state = mem::replace(&mut head.state, WaiterState::Turn(token));
         self.unlink(waiters, prev, next);
         self.hold(token, mode);
+        self.turns += 1;
         match state {
             WaiterState::Queued(waiting) => waiting,
             WaiterState::Turn(_) => unreachable!("invariant 3: the list holds queued waiters"),
         }
+    }
+
+    /// A holder has looked.
+    pub(crate) fn turn_taken(&mut self) {
+        self.turns -= 1;
     }
 
     fn unlink<W>(&mut self, waiters: &mut Slab<Waiter<W>>, prev: u32, next: u32) {
@@ -189,7 +197,7 @@ impl Queue {
             Holders::Exclusive(_) => (Mode::Exclusive, 1),
             Holders::Shared(count) => (Mode::Shared, count as usize),
         };
-        Status { mode, holders, waiting: self.waiting as usize }
+        Status { mode, holders, turns: self.turns as usize, waiting: self.waiting as usize }
     }
 
     /// Asserts the invariants of this queue and returns its length.
@@ -201,6 +209,7 @@ impl Queue {
     ) -> usize {
         let turns = waiters.iter().filter(|(_, w)| w.queue as usize == index && w.turn().is_some());
         let turns: alloc::vec::Vec<_> = turns.map(|(_, w)| (w.mode, w.turn())).collect();
+        assert_eq!(turns.len(), self.turns as usize, "invariant 4: turns are counted");
         match self.holders {
             Holders::Exclusive(token) => {
                 assert!(token.get() <= last_token, "invariant 11");

@@ -1,7 +1,7 @@
 //! [`Shards`]: tables shared between tasks and threads. What `KeyedMutex` and `KeyedRwLock` have in
 //! common, which is all but the modes.
 
-use alloc::{borrow::ToOwned, boxed::Box, vec::Vec};
+use alloc::{borrow::ToOwned, sync::Arc, vec::Vec};
 use core::{
     borrow::Borrow,
     fmt,
@@ -9,9 +9,13 @@ use core::{
     task::Waker,
 };
 
+use hashbrown::DefaultHashBuilder;
 use lock_api::{Mutex, MutexGuard, RawMutex};
 
-use crate::table::{Hold, Joined, LockTable, Mode, Status, Ticket};
+use crate::{
+    due::Due,
+    table::{Hold, Joined, LockTable, Mode, Status, Ticket},
+};
 
 /// The raw lock that guards a shard where none is named: `parking_lot`'s.
 #[cfg(feature = "std")]
@@ -38,19 +42,29 @@ pub(crate) enum Turn {
 /// other than `Eq` and `Clone` of an id, and `Hash` when a table grows.
 pub(crate) struct Shards<I, S, R> {
     hasher: S,
-    tables: Box<[Shard<I, S, R>]>,
+    /// Owned guards and futures share them.
+    tables: Arc<[Shard<I, S, R>]>,
 }
 
 /// Keeps neighbours from sharing a cache line (or a pair of lines, which x86 fetches together).
 #[repr(align(128))]
 struct Aligned<T>(T);
 
+impl<I, S: Clone, R> Clone for Shards<I, S, R> {
+    fn clone(&self) -> Self {
+        Self { hasher: self.hasher.clone(), tables: self.tables.clone() }
+    }
+}
+
 impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
-    pub(crate) fn new(count: usize, hasher: S) -> Self {
-        let table = || Aligned(Mutex::new(LockTable::with_hasher(hasher.clone())));
-        let tables: Vec<_> =
-            core::iter::repeat_with(table).take(count.next_power_of_two()).collect();
-        Self { tables: tables.into(), hasher }
+    pub(crate) fn new(Config { shards, idle_capacity, hasher }: Config<S>) -> Self {
+        let count = shards.next_power_of_two();
+        let table = |_| {
+            let mut table = LockTable::with_hasher(hasher.clone());
+            table.set_idle_capacity(idle_capacity / count);
+            Aligned(Mutex::new(table))
+        };
+        Self { tables: (0..count).map(table).collect(), hasher }
     }
 
     /// Locks `id` if nobody is ahead.
@@ -98,6 +112,18 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
     {
         let hash = self.hasher.hash_one(id);
         self.table(hash).status(hash, id)
+    }
+
+    /// Returns what is known of each id in use; each table is borrowed in turn.
+    pub(crate) fn snapshot(&self) -> Vec<(I, Status)>
+    where
+        I: Clone,
+    {
+        let mut all = Vec::new();
+        for table in &*self.tables {
+            all.extend(table.0.lock().iter().map(|(id, status)| (id.clone(), status)));
+        }
+        all
     }
 
     pub(crate) fn check(&self)
@@ -155,6 +181,11 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
         due.wake();
     }
 
+    /// Turns an exclusive hold into a shared one; the caller wakes who is due.
+    pub(crate) fn downgrade(&self, hold: Hold) -> (Hold, Due<I, Waker>) {
+        self.table(hold.hash()).downgrade(hold)
+    }
+
     /// Returns the number of ids in use; each table is looked at in turn.
     pub(crate) fn len(&self) -> usize {
         self.tables.iter().map(|table| table.0.lock().len()).sum()
@@ -170,8 +201,36 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
     }
 }
 
-/// How many tables are used where nobody says: enough that few threads meet in one.
-pub(crate) fn default_count() -> usize {
+/// How a [`KeyedMutex`](crate::KeyedMutex) or [`KeyedRwLock`](crate::KeyedRwLock) is laid out.
+///
+/// # Examples
+///
+/// ```
+/// use lockcore::{Config, KeyedMutex};
+///
+/// let config = Config { shards: 1, idle_capacity: 0, ..Config::default() };
+/// let payments = KeyedMutex::<String>::with_config(config);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Config<S = DefaultHashBuilder> {
+    /// Over how many tables the ids are spread, rounded up to a power of two: by default four for
+    /// each processor, and one without the feature `std`. Threads that meet in a table wait for each
+    /// other for the few instructions of a step.
+    pub shards: usize,
+    /// Up to how many ids, and as many waiters, memory is kept when nobody holds or waits any more: by
+    /// default 4096. A table that falls idle, and has grown beyond its share of that, frees it.
+    pub idle_capacity: usize,
+    /// Hashes the ids.
+    pub hasher: S,
+}
+
+impl<S: Default> Default for Config<S> {
+    fn default() -> Self {
+        Self { shards: default_shards(), idle_capacity: 4096, hasher: S::default() }
+    }
+}
+
+fn default_shards() -> usize {
     #[cfg(feature = "std")]
     return 4 * std::thread::available_parallelism().map_or(1, Into::into);
     #[cfg(not(feature = "std"))]

@@ -109,6 +109,9 @@ pub struct Status {
     pub mode: Mode,
     /// How many hold it: 1, or the number of shared holders.
     pub holders: usize,
+    /// How many of the holders were handed the lock and have not looked yet. If this does not go
+    /// away, somebody keeps a future that nobody polls, and everybody behind it waits.
+    pub turns: usize,
     /// How many wait for it.
     pub waiting: usize,
 }
@@ -134,7 +137,7 @@ pub struct Status {
 /// 2. **Holders.** One exclusive holder, or one or more shared ones. The entry's word says who: a
 ///    lone exclusive holder's token, or the queue whose `holders` says it.
 /// 3. **Order.** Head to tail meets every waiter of the id once, in order of joining; links match
-///    both ways; `waiting` is their number.
+///    both ways; `waiting` is their number, `turns` that of the holders that have not looked yet.
 /// 4. **Nothing loose.** `waiters` holds exactly those in queues and those that were handed the lock
 ///    and have not looked yet; each queue belongs to one entry.
 /// 5. **No idle lock.** While an id has a waiter, somebody holds it, and the head is not compatible
@@ -171,6 +174,8 @@ pub struct LockTable<I, W, S = hashbrown::DefaultHashBuilder> {
     waiters: Slab<Waiter<W>>,
     /// The token given last, over all ids.
     last_token: u64,
+    /// For how many entries and waiters memory is kept when there are none.
+    idle_capacity: usize,
     hasher: S,
 }
 
@@ -180,6 +185,18 @@ struct Entry<I> {
 }
 
 impl<I> Entry<I> {
+    /// Returns the queue of the id, made if there is none.
+    fn queue(&mut self, queues: &mut Slab<Queue>) -> usize {
+        match self.state.view() {
+            View::Queue(index) => index,
+            View::Lone(token) => {
+                let index = queues.insert(Queue::new(Holders::Exclusive(token)));
+                self.state = State::queue(index);
+                index
+            }
+        }
+    }
+
     fn is_held_by(&self, hold: &Hold, queues: &Slab<Queue>) -> bool {
         match (self.state.view(), hold.shared_queue()) {
             (View::Lone(token), None) => token == hold.token,
@@ -189,6 +206,9 @@ impl<I> Entry<I> {
         }
     }
 }
+
+/// Room for so many entries at least: the smallest table there is.
+const MIN_CAPACITY: usize = 3;
 
 /// A lone exclusive holder's token or the index of a queue, in one word.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -231,8 +251,15 @@ impl<I, W, S> LockTable<I, W, S> {
             queues: Slab::new(),
             waiters: Slab::new(),
             last_token: 0,
+            idle_capacity: usize::MAX,
             hasher,
         }
+    }
+
+    /// Sets the number of ids, and of waiters, up to which memory is kept when nobody holds or waits
+    /// any more; what has grown beyond it is freed. At first it is all kept.
+    pub fn set_idle_capacity(&mut self, ids: usize) {
+        self.idle_capacity = ids;
     }
 
     /// Returns the hash that the other methods expect for `id`.
@@ -302,14 +329,7 @@ impl<I, W, S> LockTable<I, W, S> {
             .entries
             .find_mut(hash, |entry| entry.id.borrow() == id)
             .expect("invariant 1: an id that cannot be locked has an entry");
-        let index = match entry.state.view() {
-            View::Queue(index) => index,
-            View::Lone(token) => {
-                let index = self.queues.insert(Queue::new(Holders::Exclusive(token)));
-                entry.state = State::queue(index);
-                index
-            }
-        };
+        let index = entry.queue(&mut self.queues);
         let slot = self.queues[index].join(&mut self.waiters, index, mode, waiting);
         Joined::Waits(Ticket { hash, slot, mode })
     }
@@ -325,6 +345,7 @@ impl<I, W, S> LockTable<I, W, S> {
             return Err(ticket);
         };
         let waiter = self.waiters.remove(ticket.slot as usize);
+        self.queues[waiter.queue as usize].turn_taken();
         Ok(match waiter.mode {
             Mode::Exclusive => Hold::exclusive(ticket.hash, token),
             Mode::Shared => Hold::shared(ticket.hash, token, waiter.queue as usize),
@@ -375,12 +396,37 @@ impl<I, W, S> LockTable<I, W, S> {
             .ok()
             .expect("invariant 1: the id of a hold of this table has an entry");
         match entry.get().state.view() {
-            View::Lone(_) => Due::of_id(entry.remove().0.id),
+            View::Lone(_) => {
+                let (Entry { id, .. }, _) = entry.remove();
+                self.forget_if_idle();
+                Due::of_id(id)
+            }
             View::Queue(index) => {
                 self.queues[index].end_hold(hold.mode());
                 self.pass_on(hold.hash, index)
             }
         }
+    }
+
+    /// Turns an exclusive hold into a shared one, without a gap and with the same token; the shared
+    /// requests at the head of the queue then hold, too: O(1) for each of them. A shared hold is
+    /// returned as it is.
+    ///
+    /// # Panics
+    ///
+    /// If the hold is another table's and fits nothing here; otherwise somebody else's hold is taken
+    /// for it.
+    pub fn downgrade(&mut self, hold: Hold) -> (Hold, Due<I, W>) {
+        if hold.mode() == Mode::Shared {
+            return (hold, Due::of_turns(Turns::default()));
+        }
+        let entry = self.entries.find_mut(hold.hash, |entry| entry.is_held_by(&hold, &self.queues));
+        let entry = entry.expect("invariant 1: the id of a hold of this table has an entry");
+        let index = entry.queue(&mut self.queues);
+        let queue = &mut self.queues[index];
+        queue.end_hold(Mode::Exclusive);
+        queue.hold(hold.token, Mode::Shared);
+        (Hold::shared(hold.hash, hold.token, index), self.pass_on(hold.hash, index))
     }
 
     /// Returns the id of a hold: O(1), without comparing ids.
@@ -435,14 +481,32 @@ impl<I, W, S> LockTable<I, W, S> {
                 .find_entry(hash, |entry| entry.state == State::queue(index))
                 .ok()
                 .expect("invariant 4: each queue belongs to one entry");
-            return Due::of_id(entry.remove().0.id);
+            let (Entry { id, .. }, _) = entry.remove();
+            self.forget_if_idle();
+            return Due::of_id(id);
         }
         Due::of_turns(turns)
     }
 
+    /// Frees the memory once nobody holds or waits, if it is more than is to be kept.
+    fn forget_if_idle(&mut self) {
+        if !self.entries.is_empty() {
+            return;
+        }
+        if self.entries.capacity() > self.idle_capacity {
+            self.entries = HashTable::new();
+        }
+        if self.waiters.capacity() > self.idle_capacity {
+            self.waiters = Slab::new();
+        }
+        if self.queues.capacity() > self.idle_capacity {
+            self.queues = Slab::new();
+        }
+    }
+
     fn status_of(&self, entry: &Entry<I>) -> Status {
         match entry.state.view() {
-            View::Lone(_) => Status { mode: Mode::Exclusive, holders: 1, waiting: 0 },
+            View::Lone(_) => Status { mode: Mode::Exclusive, holders: 1, turns: 0, waiting: 0 },
             View::Queue(index) => self.queues[index].status(),
         }
     }
@@ -462,7 +526,7 @@ impl<I, W, S> LockTable<I, W, S> {
         }
         let hashes: Vec<u64> =
             self.entries.iter().map(|entry| self.hasher.hash_one(&entry.id)).collect();
-        let mut roomy = HashTable::with_capacity((2 * len).max(3));
+        let mut roomy = HashTable::with_capacity((2 * len).max(MIN_CAPACITY));
         for (hash, entry) in hashes.into_iter().zip(mem::take(&mut self.entries)) {
             roomy.insert_unique(hash, entry, no_rehash);
         }

@@ -21,7 +21,7 @@ const fn is_static<T: 'static>() {}
 fn everything_is_send_sync_unpin_and_debug() {
     everything::<KeyedMutex<String>>();
     everything::<KeyedRwLock<String>>();
-    everything::<Lock<'_, String, str, Hasher, Raw>>();
+    everything::<Lock<'_, '_, String, str, Hasher, Raw>>();
     everything::<LockOwned<String, Hasher, Raw>>();
     everything::<Guard<'_, String, Hasher, Raw>>();
     everything::<OwnedGuard<String, Hasher, Raw>>();
@@ -51,8 +51,8 @@ fn owned_futures_and_guards_are_static() {
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn futures_and_guards_are_small() {
-    assert_eq!(size_of::<Lock<'_, u64, u64, Hasher, Raw>>(), 32);
-    assert_eq!(size_of::<LockOwned<u64, Hasher, Raw>>(), 32);
+    assert_eq!(size_of::<Lock<'_, '_, u64, u64, Hasher, Raw>>(), 24);
+    assert_eq!(size_of::<LockOwned<u64, Hasher, Raw>>(), 40);
     assert_eq!(size_of::<Guard<'_, u64, Hasher, Raw>>(), 32);
     assert_eq!(size_of::<Option<Guard<'_, u64, Hasher, Raw>>>(), 32);
 }

@@ -1,7 +1,5 @@
 //! [`KeyedMutex`]: the class that JavaScript sees.
 
-use std::sync::Arc;
-
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
@@ -20,7 +18,7 @@ use crate::{
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct KeyedMutex {
-    mutex: Arc<Mutex>,
+    mutex: Mutex,
 }
 
 #[wasm_bindgen]
@@ -29,7 +27,7 @@ impl KeyedMutex {
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
         dispose_by_release();
-        Self { mutex: Arc::default() }
+        Self { mutex: Mutex::new() }
     }
 
     /// Locks `id`, waiting until every earlier request for it is gone.

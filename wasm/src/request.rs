@@ -5,7 +5,6 @@ use std::{
     future::Future,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -23,7 +22,7 @@ enum Place {
 
 impl Place {
     /// Joins the queue of `id`.
-    fn join(mutex: &Arc<Mutex>, id: String) -> Self {
+    fn join(mutex: &Mutex, id: String) -> Self {
         Self::Waits(mutex.lock_owned(id)).look(&mut Context::from_waker(Waker::noop()))
     }
 
@@ -55,11 +54,7 @@ struct Progress {
 
 impl Request {
     /// Joins the queue of `id`, unless the signal is aborted already.
-    pub(crate) fn new(
-        mutex: &Arc<Mutex>,
-        id: Id,
-        signal: Option<AbortSignal>,
-    ) -> Result<Self, JsValue> {
+    pub(crate) fn new(mutex: &Mutex, id: Id, signal: Option<AbortSignal>) -> Result<Self, JsValue> {
         if let Some(aborted) = signal.as_ref().filter(|signal| signal.aborted()) {
             return Err(aborted.reason());
         }

@@ -51,9 +51,9 @@ struct Request<'a> {
 }
 
 enum Stage<'a> {
-    Unpolled(Lock<'a, u64, u64, Hash, DefaultRawMutex>),
+    Unpolled(Lock<'a, 'a, u64, u64, Hash, DefaultRawMutex>),
     /// With the waker of its last poll.
-    Polled(Lock<'a, u64, u64, Hash, DefaultRawMutex>, usize),
+    Polled(Lock<'a, 'a, u64, u64, Hash, DefaultRawMutex>, usize),
     Holding(Guard<'a, u64, Hash, DefaultRawMutex>),
 }
 

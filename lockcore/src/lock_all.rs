@@ -1,0 +1,91 @@
+//! [`LockAll`]: several ids, one after the other, in the same order for everybody.
+
+use alloc::{
+    borrow::ToOwned,
+    vec::{self, Vec},
+};
+use core::{
+    borrow::Borrow,
+    fmt,
+    future::Future,
+    hash::{BuildHasher, Hash},
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use lock_api::RawMutex;
+
+use crate::{guard::Guard, lock::Lock, shards::Shards, table::Mode};
+
+/// The future of [`KeyedMutex::lock_all`](crate::KeyedMutex::lock_all) and of `read_all` and
+/// `write_all` of a [`KeyedRwLock`](crate::KeyedRwLock); resolves to a [`Guard`] for each id.
+///
+/// Dropping it releases what it holds so far.
+///
+/// # Panics
+///
+/// When polled after it was ready, if there was an id at all.
+#[must_use = "a lock future does nothing unless it is polled"]
+pub struct LockAll<'a, 'q, I, Q: ?Sized, S, R: RawMutex> {
+    shards: &'a Shards<I, S, R>,
+    mode: Mode,
+    /// The ids that are not asked for yet.
+    rest: vec::IntoIter<&'q Q>,
+    /// The one that is asked for.
+    lock: Option<Lock<'a, 'q, I, Q, S, R>>,
+    guards: Vec<Guard<'a, I, S, R>>,
+}
+
+impl<'a, 'q, I, Q: Ord + ?Sized, S, R: RawMutex> LockAll<'a, 'q, I, Q, S, R> {
+    pub(crate) fn new(
+        shards: &'a Shards<I, S, R>,
+        ids: impl IntoIterator<Item = &'q Q>,
+        mode: Mode,
+    ) -> Self {
+        let ids = in_order(ids);
+        let guards = Vec::with_capacity(ids.len());
+        Self { shards, mode, rest: ids.into_iter(), lock: None, guards }
+    }
+}
+
+/// Returns the different ids in the order in which everybody locks them.
+pub(crate) fn in_order<'a, Q: Ord + ?Sized>(ids: impl IntoIterator<Item = &'a Q>) -> Vec<&'a Q> {
+    let mut ids: Vec<_> = ids.into_iter().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+impl<'a, I, Q, S, R> Future for LockAll<'a, '_, I, Q, S, R>
+where
+    I: Borrow<Q> + Hash,
+    Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    S: BuildHasher + Clone,
+    R: RawMutex,
+{
+    type Output = Vec<Guard<'a, I, S, R>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { shards, mode, rest, lock, guards } = self.get_mut();
+        loop {
+            if let Some(lock) = lock {
+                guards.push(ready!(Pin::new(lock).poll(cx)));
+            }
+            *lock = rest.next().map(|id| Lock::new(shards, id, *mode));
+            if lock.is_none() {
+                return Poll::Ready(mem::take(guards));
+            }
+        }
+    }
+}
+
+impl<I, Q: ?Sized, S, R: RawMutex> fmt::Debug for LockAll<'_, '_, I, Q, S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockAll")
+            .field("mode", &self.mode)
+            .field("held", &self.guards.len())
+            .field("not_asked_for", &self.rest.len())
+            .finish()
+    }
+}

@@ -3,10 +3,10 @@
 #![cfg(feature = "std")]
 
 use std::{
-    future::Future,
-    pin::pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::SeqCst},
         mpsc,
     },
@@ -155,4 +155,45 @@ fn tasks_of_a_runtime_take_turns_and_can_be_aborted() {
     ended.expect("a task panicked or a wake-up is lost");
     mutex.check();
     assert!(mutex.is_empty());
+}
+
+#[test]
+fn turns_come_in_the_order_of_first_polls_under_two_threads_and_64_tasks() {
+    const TASKS: usize = 64;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    for _ in 0..20 {
+        let mutex = Arc::new(KeyedMutex::<u64>::new());
+        let (arrivals, turns) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<Mutex<Vec<_>>>::default());
+        let holder = mutex.try_lock(&1).unwrap();
+        let tasks = [(); TASKS].map(|()| {
+            let (mutex, arrivals, turns) = (mutex.clone(), arrivals.clone(), turns.clone());
+            runtime.spawn(async move {
+                let mut lock = mutex.lock(&1);
+                poll_fn(|cx| {
+                    let mut arrivals = arrivals.lock().unwrap();
+                    arrivals.push(tokio::task::id());
+                    assert!(Pin::new(&mut lock).poll(cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+                let guard = lock.await;
+                turns.lock().unwrap().push(tokio::task::id());
+                drop(guard);
+            })
+        });
+        while mutex.waiting(&1) < TASKS {
+            thread::yield_now();
+        }
+        drop(holder);
+        let (done, wait) = mpsc::channel();
+        runtime.spawn(async move {
+            for task in tasks {
+                task.await.unwrap();
+            }
+            done.send(()).unwrap();
+        });
+        wait.recv_timeout(Duration::from_secs(30)).expect("a wake-up is lost");
+        assert_eq!(*turns.lock().unwrap(), *arrivals.lock().unwrap());
+        assert!(mutex.is_empty());
+    }
 }

@@ -118,7 +118,7 @@ impl fmt::Display for Refusal {
                 write!(f, "the session already has a request {request}")
             }
             Self::TooManyRequests { limit } => {
-                write!(f, "the session has {limit} requests, which is the limit")
+                write!(f, "there are {limit} requests already, which is the limit")
             }
             Self::Busy => f.write_str("somebody holds the id or waits for it"),
             Self::WaitLimit { limit } => write!(f, "the turn did not come within {limit:?}"),

@@ -103,9 +103,14 @@ impl LockManager {
 
     /// Opens a session.
     pub fn open(&mut self) -> SessionId {
+        self.open_with_limit(self.limits.requests_per_session)
+    }
+
+    /// Opens a session that may have another number of requests, waiting and holding.
+    pub fn open_with_limit(&mut self, requests: usize) -> SessionId {
         self.last_session += 1;
         let session = SessionId(self.last_session);
-        self.sessions.insert(session, Session::default());
+        self.sessions.insert(session, Session { limit: requests, requests: BTreeMap::new() });
         session
     }
 
@@ -257,16 +262,16 @@ impl LockManager {
 
     /// Returns whether a request may be made, before anything changes.
     fn admit(&self, key: Key, id: &str) -> Result<Result<(), Refusal>, UnknownSession> {
-        let requests = &self.session(key.session)?.requests;
-        let Limits { id_bytes, requests_per_session } = self.limits;
+        let &Session { limit, ref requests } = self.session(key.session)?;
+        let id_bytes = self.limits.id_bytes;
         Ok(if id.is_empty() {
             Err(Refusal::IdEmpty)
         } else if id.len() > id_bytes {
             Err(Refusal::IdTooLong { length: id.len(), limit: id_bytes })
         } else if requests.contains_key(&key.request) {
             Err(Refusal::RequestInUse { request: key.request })
-        } else if requests.len() >= requests_per_session {
-            Err(Refusal::TooManyRequests { limit: requests_per_session })
+        } else if requests.len() >= limit {
+            Err(Refusal::TooManyRequests { limit })
         } else {
             Ok(())
         })

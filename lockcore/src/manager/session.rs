@@ -33,8 +33,10 @@ pub(super) struct Key {
     pub(super) request: RequestId,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Session {
+    /// How many requests it may have.
+    pub(super) limit: usize,
     /// Ordered, so that what is done to all of them is done in the same order each time.
     pub(super) requests: BTreeMap<RequestId, Request>,
 }

@@ -5,7 +5,7 @@
 //! `cargo run --example payment -- --port 8001` and `cargo run --example payment -- --port 8002`.
 //! Then: `curl 'http://127.0.0.1:8001/payment?payment_id=123'`, a few times at once, on both ports.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -14,9 +14,9 @@ use axum::{
     routing::get,
 };
 use clap::Parser;
-use lockcore_net::Client;
+use lockcore_net::{Client, Guard};
 use serde::Deserialize;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Mutex};
 
 /// Serves `GET /payment?payment_id=…`.
 #[derive(Clone, Debug, Parser)]
@@ -37,27 +37,52 @@ struct Payment {
     payment_id: String,
 }
 
+/// The way to the lock server, opened again when it was lost.
+struct Locks {
+    address: String,
+    client: Mutex<Client>,
+}
+
+impl Locks {
+    async fn lock(&self, id: &str) -> Result<Guard, lockcore_net::Error> {
+        let client = self.client.lock().await.clone();
+        match client.lock(id).await {
+            Err(lockcore_net::Error::Disconnected { .. }) => {
+                let client = Client::connect(&self.address).await?;
+                *self.client.lock().await = client.clone();
+                client.lock(id).await
+            }
+            locked => locked,
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
-    let client = Client::connect(&arguments.syncer).await?;
-    let listener = TcpListener::bind(("127.0.0.1", arguments.port)).await?;
+    let Arguments { port, syncer: address, work } = Arguments::parse();
+    let client = Mutex::new(Client::connect(&address).await?);
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on {}", listener.local_addr()?);
-    let work = Duration::from_millis(arguments.work);
-    let app = Router::new().route("/payment", get(pay)).with_state((client, work));
+    let state = (Arc::new(Locks { address, client }), Duration::from_millis(work));
+    let app = Router::new().route("/payment", get(pay)).with_state(state);
     Ok(axum::serve(listener, app).await?)
 }
 
 async fn pay(
-    State((client, work)): State<(Client, Duration)>,
-    Query(Payment { payment_id }): Query<Payment>,
+    State((locks, work)): State<(Arc<Locks>, Duration)>,
+    Query(Payment { payment_id: id }): Query<Payment>,
 ) -> Result<String, (StatusCode, String)> {
-    let failed = |error: lockcore_net::Error| (StatusCode::SERVICE_UNAVAILABLE, error.to_string());
-    let guard = client.lock(&payment_id).await.map_err(failed)?;
-    println!("begins {payment_id} {}", guard.token());
+    let guard = locks.lock(&id).await.map_err(failed)?;
+    println!("begins {id} {}", guard.token());
     tokio::time::sleep(work).await;
-    println!("ends {payment_id} {}", guard.token());
-    let answer = format!("payment {payment_id} is done, turn {}\n", guard.token());
+    println!("ends {id} {}", guard.token());
+    let answer = format!("payment {id} is done, turn {}\n", guard.token());
     guard.unlock().await.map_err(failed)?;
     Ok(answer)
+}
+
+fn failed(error: lockcore_net::Error) -> (StatusCode, String) {
+    let bad_id = matches!(error, lockcore_net::Error::Refused { .. });
+    let status = if bad_id { StatusCode::BAD_REQUEST } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, error.to_string())
 }

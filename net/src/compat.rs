@@ -16,6 +16,9 @@ use crate::{
 /// The hold limit where a request names none that can be read.
 const DEFAULT_HOLD_LIMIT: Duration = Duration::from_secs(30);
 
+/// How many characters of a time-out are repeated in messages.
+const SHOWN: usize = 64;
+
 /// Answers go-syncer's clients.
 #[derive(Debug)]
 pub(crate) struct Compat {
@@ -32,7 +35,8 @@ impl Compat {
 impl Syncer for Compat {
     async fn lock(&self, request: Request<LockRequest>) -> Result<Response<Reply>, Status> {
         let LockRequest { id, locktimeout } = request.into_inner();
-        let hold_limit = Some(hold_limit(&id, &locktimeout)?);
+        named(&id)?;
+        let hold_limit = Some(hold_limit(&locktimeout)?);
         let call = self.hub.call(Ask { hold_limit, ..Ask::exclusive(&id) });
         let granted = call.map_err(|Closed| shutting_down())?.granted().await;
         match granted.map_err(|Closed| shutting_down())? {
@@ -43,9 +47,7 @@ impl Syncer for Compat {
 
     async fn unlock(&self, request: Request<LockRequest>) -> Result<Response<Reply>, Status> {
         let id = request.into_inner().id;
-        if id.is_empty() {
-            return Err(convert::status(&Refusal::IdEmpty));
-        }
+        named(&id)?;
         self.hub.unlock(&id);
         Ok(ok())
     }
@@ -55,9 +57,16 @@ fn ok() -> Response<Reply> {
     Response::new(Reply { message: "OK".to_owned() })
 }
 
-fn hold_limit(id: &str, text: &str) -> Result<Duration, Status> {
-    let Some(nanos) = go_duration::parse(text) else {
-        warn!("locktimeout {text:?} of {id} is no duration: {DEFAULT_HOLD_LIMIT:?} is used");
+/// The original looks at the id before all else.
+fn named(id: &str) -> Result<(), Status> {
+    if id.is_empty() { Err(convert::status(&Refusal::IdEmpty)) } else { Ok(()) }
+}
+
+fn hold_limit(text: &str) -> Result<Duration, Status> {
+    let parsed = go_duration::parse(text);
+    let text: String = text.chars().take(SHOWN).collect();
+    let Some(nanos) = parsed else {
+        warn!("locktimeout {text:?} is no duration: {DEFAULT_HOLD_LIMIT:?} is used");
         return Ok(DEFAULT_HOLD_LIMIT);
     };
     match u64::try_from(nanos) {
@@ -75,17 +84,19 @@ mod tests {
     #[test]
     fn a_time_out_that_cannot_be_read_is_thirty_seconds() {
         for text in ["", "soon", "10", "9223372036854775808ns"] {
-            assert_eq!(hold_limit("1", text).unwrap(), DEFAULT_HOLD_LIMIT, "{text}");
+            assert_eq!(hold_limit(text).unwrap(), DEFAULT_HOLD_LIMIT, "{text}");
         }
-        assert_eq!(hold_limit("1", "1m0.5s").unwrap(), Duration::from_millis(60_500));
+        assert_eq!(hold_limit("1m0.5s").unwrap(), Duration::from_millis(60_500));
     }
 
     #[test]
     fn a_time_out_of_zero_or_less_is_refused() {
         for text in ["0", "0s", "-1s", "-0.5h", "0.1ns"] {
-            let status = hold_limit("1", text).unwrap_err();
+            let status = hold_limit(text).unwrap_err();
             assert_eq!(status.code(), tonic::Code::InvalidArgument);
             assert!(status.message().contains(text), "{status}");
         }
+        let status = hold_limit(&format!("-{}1s", "0".repeat(100_000))).unwrap_err();
+        assert!(status.message().len() < 2 * SHOWN, "{status}");
     }
 }

@@ -10,16 +10,18 @@ use tonic::Status;
 
 use crate::proto::v1::{self, server_message::Message};
 
-pub(crate) fn ask(lock: &v1::Lock) -> Ask<'_> {
-    Ask {
+pub(crate) fn ask(lock: &v1::Lock) -> Result<Ask<'_>, Status> {
+    let mode = match v1::Mode::try_from(lock.mode) {
+        Ok(v1::Mode::Exclusive) => Mode::Exclusive,
+        Ok(v1::Mode::Shared) => Mode::Shared,
+        Err(_) => return Err(Status::invalid_argument(format!("mode {} is unknown", lock.mode))),
+    };
+    Ok(Ask {
         id: &lock.id,
-        mode: match lock.mode() {
-            v1::Mode::Exclusive => Mode::Exclusive,
-            v1::Mode::Shared => Mode::Shared,
-        },
+        mode,
         wait_limit: lock.wait_limit_ms.map(Duration::from_millis),
         hold_limit: lock.hold_limit_ms.map(Duration::from_millis),
-    }
+    })
 }
 
 pub(crate) fn id_status(status: Option<IdStatus>) -> v1::StatusReply {
@@ -148,10 +150,11 @@ mod tests {
             wait_limit: Some(Duration::ZERO),
             hold_limit: Some(Duration::from_millis(u64::MAX)),
         };
-        assert_eq!(ask(&lock), expected);
-        assert_eq!(
-            ask(&v1::Lock { id: "1".to_owned(), ..v1::Lock::default() }),
-            Ask::exclusive("1")
-        );
+        assert_eq!(ask(&lock).unwrap(), expected);
+        let plain = v1::Lock { id: "1".to_owned(), ..v1::Lock::default() };
+        assert_eq!(ask(&plain).unwrap(), Ask::exclusive("1"));
+        let status = ask(&v1::Lock { mode: 77, ..plain }).unwrap_err();
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        assert_eq!(status.message(), "mode 77 is unknown");
     }
 }

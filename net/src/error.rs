@@ -8,13 +8,12 @@ use crate::proto::v1::Reason;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address of the server is none. Mend it; nothing was sent.
+    /// The address of the server is none, or begins with anything but `http://`: there is no TLS.
+    /// Mend it; nothing was sent.
     #[error("{address:?} is no address of a server, such as http://127.0.0.1:9999")]
     Address {
         /// What was given.
         address: Box<str>,
-        /// What is wrong with it.
-        source: tonic::transport::Error,
     },
     /// No server answers at the address. Start one, or try again later; nothing is held.
     #[error("no server answers at {address}")]
@@ -45,7 +44,16 @@ pub enum Error {
     /// The connection to the server is gone, and with it all that was held and waited for.
     /// Connect again.
     #[error("the connection to the server is gone")]
-    Disconnected,
+    Disconnected {
+        /// What it died of, if the server or the transport said so.
+        source: Option<Box<tonic::Status>>,
+    },
+    /// The server does not answer a question about an id. All that is held and waited for goes on.
+    #[error("the server does not say: {}", .source.message())]
+    Unanswered {
+        /// Its answer.
+        source: Box<tonic::Status>,
+    },
     /// The hold had ended before it was unlocked, because its hold limit passed.
     #[error("the hold of {id:?} ended before it was unlocked: its hold limit passed")]
     Revoked {

@@ -44,7 +44,8 @@ fn split_off(text: &str, matches: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !matches(c)).unwrap_or(text.len()))
 }
 
-/// Multiplies a decimal number, such as `1.5`, `.5` or `1.`, and cuts off below a nanosecond.
+/// Multiplies a decimal number, such as `1.5`, `.5` or `1.`, and cuts off below a nanosecond, where Go
+/// rounds in floats.
 fn scaled(number: &str, scale: i128) -> Option<i128> {
     /// More digits than any unit has nanoseconds.
     const FRACTION_DIGITS: usize = 18;

@@ -7,8 +7,14 @@ use lockcore::{
     manager::{Ask, Event, Limits, Outcome, Refusal, RequestId, SessionId, Time},
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{
+    Notify, mpsc,
+    oneshot::{self, error::TryRecvError},
+};
 use tracing::debug;
+
+/// How many holds and waiting calls the callers of the go-syncer protocol may have together.
+const CALLS: usize = 1_000_000;
 
 /// What a session is told, in order.
 pub(crate) type Outlet = mpsc::UnboundedReceiver<(RequestId, Outcome)>;
@@ -43,7 +49,7 @@ pub(crate) struct Closed;
 impl Hub {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
         let mut manager = LockManager::new(limits);
-        let callers = manager.open();
+        let callers = manager.open_with_limit(CALLS);
         let desk = Desk {
             manager,
             outlets: HashMap::new(),
@@ -190,9 +196,18 @@ pub(crate) struct Call {
 impl Call {
     /// Waits for the turn.
     pub(crate) async fn granted(mut self) -> Result<Result<(), Refusal>, Closed> {
-        let answer = (&mut self.answer).await;
+        let answer = match self.answer.try_recv() {
+            Err(TryRecvError::Empty) => {
+                let answer = (&mut self.answer).await;
+                // The caller may have gone in the same moment, which the transport sees only while
+                // the call is pending: it is then dropped here, and the turn passes on.
+                tokio::task::yield_now().await;
+                answer.map_err(|_| Closed)
+            }
+            answer => answer.map_err(|_| Closed),
+        };
         self.request = None;
-        answer.map_err(|_| Closed)
+        answer
     }
 }
 
@@ -211,13 +226,14 @@ impl Drop for Call {
 fn log(Event { session, request, outcome }: &Event) {
     match outcome {
         Outcome::Queued { id, waiting } => {
-            debug!(%session, request, "suspending {id} buffer: {waiting}");
+            debug!(%session, request, "suspending {} buffer: {waiting}", id.escape_debug());
         }
         Outcome::Granted { id, token, waiting } => {
-            debug!(%session, request, token, "locking {id} buffer: {waiting}");
+            debug!(%session, request, token, "locking {} buffer: {waiting}", id.escape_debug());
         }
-        Outcome::Released { id } => debug!(%session, request, "unlocking {id}"),
+        Outcome::Released { id } => debug!(%session, request, "unlocking {}", id.escape_debug()),
         Outcome::Revoked { id, limit } => {
+            let id = id.escape_debug();
             debug!(%session, request, "unlocking {id}: held for its limit of {limit:?}");
         }
         Outcome::Refused(refusal) => debug!(%session, request, "refusing: {refusal}"),
@@ -272,6 +288,16 @@ mod tests {
         let hub = Hub::new(Limits::default());
         let _answered = call(&hub).granted().now_or_never();
         assert_eq!(waiting(&hub), Some(0));
+    }
+
+    #[test]
+    fn a_closed_session_leaves_nothing_behind() {
+        let hub = Hub::new(Limits::default());
+        let (session, outlet) = hub.open().unwrap();
+        hub.close(session);
+        assert!(outlet.is_closed());
+        assert!(hub.desk.lock().outlets.is_empty());
+        assert_eq!(hub.desk.lock().manager.sessions(), 1, "that of the callers");
     }
 
     #[test]

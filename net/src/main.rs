@@ -4,6 +4,7 @@ use std::{
     env,
     error::Error as _,
     ffi::{OsStr, OsString},
+    future::{Future, pending},
     io::{self, IsTerminal},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::ExitCode,
@@ -26,7 +27,8 @@ struct Arguments {
     host: IpAddr,
 
     /// Log every hand-off and the length of the queue
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false)]
+    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
     debug: bool,
 
     /// What to log: error, warning, info or debug
@@ -38,10 +40,13 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse_from(env::args_os().map(double_dash));
     let level = if arguments.debug { LevelFilter::DEBUG } else { arguments.log_level };
+    // Nobody waits for a log that is read slowly, or not at all: lines are dropped then.
+    let (log, _flushes_at_the_end) = tracing_appender::non_blocking(io::stderr());
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(io::stderr)
+        .with_writer(log)
         .with_ansi(io::stderr().is_terminal())
+        .log_internal_errors(false)
         .init();
     match serve(SocketAddr::new(arguments.host, arguments.port)).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,33 +65,44 @@ async fn serve(address: SocketAddr) -> Result<(), Error> {
             "whoever reaches {address} can lock, and read what is sent: there is no TLS and no login"
         );
     }
+    let stop = stop_signal();
     info!("listening on {address}");
-    Server::new().serve(listener, stop_signal()).await
+    Server::new().serve(listener, stop).await
 }
 
-/// Resolves when the process is asked to stop.
-async fn stop_signal() {
-    #[cfg(unix)]
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
+/// Listens for signals from this call on; resolves when the process is asked to stop.
+fn stop_signal() -> impl Future<Output = ()> {
+    let terminated = terminated();
+    async {
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => if let Err(error) = interrupted {
+                warn!("interrupts cannot be caught: {error}");
+                pending::<()>().await;
+            },
+            () = terminated => {}
+        }
+        info!("stopping: all sessions end");
+    }
+}
+
+#[cfg(unix)]
+fn terminated() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = signal(SignalKind::terminate());
+    async {
+        match terminate {
             Ok(mut terminate) => drop(terminate.recv().await),
             Err(error) => {
                 warn!("SIGTERM cannot be caught: {error}");
-                std::future::pending().await
+                pending().await
             }
         }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => if let Err(error) = interrupted {
-            warn!("interrupts cannot be caught: {error}");
-            std::future::pending::<()>().await;
-        },
-        () = terminated => {}
     }
-    info!("stopping: all sessions end");
+}
+
+#[cfg(not(unix))]
+fn terminated() -> impl Future<Output = ()> {
+    pending()
 }
 
 /// go-syncer takes its flags with one dash, too.

@@ -1,13 +1,18 @@
 //! [`Server`]: all services on one port.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use lockcore::manager::Limits;
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+use tokio_stream::StreamExt;
 use tonic::{
     Request, Response, Status, Streaming,
     transport::server::{Router, TcpIncoming},
 };
+use tracing::warn;
 
 use crate::{
     Error,
@@ -27,6 +32,12 @@ use crate::{
 
 /// How long a stopping server waits for streams that no lock is about: health watches and the like.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How many calls of a connection may be cancelled before they are looked at: more end the connection.
+const PENDING_RESETS: usize = 100_000;
+
+/// How long a server that cannot accept waits for others to go: it has no file descriptors left.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// A lock server: sessions, go-syncer's protocol, health and reflection on one port.
 ///
@@ -74,7 +85,8 @@ impl Server {
     }
 
     /// Sets after how long a silence a peer is pinged, and how long it has to answer. So a peer that
-    /// is cut off is found, and what it holds released, within twice this time.
+    /// is cut off is found, and what it holds released, within twice this time. A connection over which no peer
+    /// ever spoke HTTP/2 holds nothing, and stays.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = interval;
@@ -93,6 +105,10 @@ impl Server {
     /// Serves until `shutdown` is ready; all sessions and waiting calls then end at once with
     /// UNAVAILABLE.
     ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends all sessions and waiting calls, too, and closes no connection.
+    ///
     /// # Errors
     ///
     /// [`Error::Serve`] if the listener fails.
@@ -103,7 +119,8 @@ impl Server {
     ) -> Result<(), Error> {
         let hub = Hub::new(self.limits);
         let router = self.router(&hub).await?;
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(pause_if_failed);
+        let _shut_down = ShutDown(&hub);
         let stopping = Notify::new();
         let stop = async {
             shutdown.await;
@@ -137,6 +154,8 @@ impl Server {
             .http2_keepalive_timeout(Some(self.keep_alive))
             // A caller that waits must not keep the one who unlocks from calling.
             .max_concurrent_streams(u32::MAX)
+            // Callers with short deadlines must not end the calls of others on their connection.
+            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
             .add_service(Sessions::new(SessionService(hub.clone())))
             .add_service(Calls::new(Compat::new(hub.clone())))
             .add_service(health_service)
@@ -144,6 +163,23 @@ impl Server {
             .add_service(reflection().build_v1alpha().map_err(Error::Descriptors)?);
         Ok(router)
     }
+}
+
+/// Without its clock, a hub must serve nobody.
+struct ShutDown<'a>(&'a Hub);
+
+impl Drop for ShutDown<'_> {
+    fn drop(&mut self) {
+        self.0.shut_down();
+    }
+}
+
+async fn pause_if_failed(accepted: io::Result<TcpStream>) -> io::Result<TcpStream> {
+    if let Err(error) = &accepted {
+        warn!("cannot accept a connection: {error}");
+        tokio::time::sleep(ACCEPT_AGAIN).await;
+    }
+    accepted
 }
 
 /// Answers `syncer.v1.Locks`.

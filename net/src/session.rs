@@ -49,6 +49,8 @@ impl SessionStream {
                     return Poll::Ready(told(request, outcome));
                 }
                 Poll::Ready(None) => return Poll::Ready(Step::Fail(shutting_down())),
+                // This task has used up its turn: what is there goes out before more is read.
+                Poll::Pending if !opened.outlet.is_empty() => return Poll::Pending,
                 Poll::Pending => {}
             }
         }
@@ -71,7 +73,7 @@ impl SessionStream {
             let asked = match &message {
                 FromClient::Open(_) => return Err(second_open(session)),
                 FromClient::Lock(lock) => {
-                    manager.lock(now, session, lock.request, convert::ask(lock))
+                    manager.lock(now, session, lock.request, convert::ask(lock)?)
                 }
                 FromClient::Cancel(cancel) => manager.cancel(now, session, cancel.request),
                 FromClient::Release(release) => {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use futures::{FutureExt, future::join_all};
-use lockcore_net::{Client, Error, LockOptions, proto::v1::Reason};
+use lockcore_net::{Client, Error, LockOptions, Server, proto::v1::Reason};
 use support::{TestServer, in_time, proxy::Proxy, url};
 
 /// Lets a lock request reach the server: a client's messages are handled in order.
@@ -231,18 +231,27 @@ async fn bad_ids_are_refused_with_the_value_and_the_limit() {
     assert_eq!(error.to_string(), r#""" is refused: id must be specified"#);
     let error = client.lock(&"x".repeat(1025)).await.unwrap_err();
     assert!(error.to_string().ends_with("id is 1025 bytes long; the limit is 1024"), "{error}");
+    let guard = client.lock("held").await.unwrap();
+    let error = client.lock(&"x".repeat(5 << 20)).await.unwrap_err();
+    assert!(matches!(error, Error::Refused { reason: Reason::IdTooLong, .. }));
+    assert!(error.to_string().contains("id is 5242880 bytes long"), "{error}");
+    let error = client.status(&"x".repeat(5 << 20)).await.unwrap_err();
+    assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+    guard.unlock().await.expect("the session is not affected");
     drop(client.lock("123").await.unwrap());
 }
 
 #[tokio::test]
 async fn an_address_that_is_none_and_a_server_that_is_not_there_are_named() {
-    let error = Client::connect("not an address").await.unwrap_err();
-    assert!(matches!(error, Error::Address { .. }), "{error:?}");
-    assert!(error.to_string().contains(r#""not an address""#), "{error}");
+    for address in ["not an address", "127.0.0.1:9999", "https://127.0.0.1:9999", ""] {
+        let error = Client::connect(address).await.unwrap_err();
+        assert!(matches!(error, Error::Address { .. }), "{error:?}");
+        assert!(error.to_string().starts_with(&format!("{address:?} is no address")), "{error}");
+    }
 
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let free = url(listener.local_addr().unwrap());
-    drop(listener);
+    let nobody_listens = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody_listens.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = url(nobody_listens.local_addr().unwrap());
     let error = Client::connect(&free).await.unwrap_err();
     assert!(matches!(error, Error::Connect { .. }), "{error:?}");
     assert_eq!(error.to_string(), format!("no server answers at {free}"));
@@ -274,9 +283,9 @@ async fn a_cut_connection_ends_everything_on_both_sides() {
     proxy.cut();
     in_time(held.lost()).await;
     assert!(!held.is_held());
-    assert!(matches!(in_time(waiting).await, Err(Error::Disconnected)));
-    assert!(matches!(held.unlock().await, Err(Error::Disconnected)));
-    assert!(matches!(client.lock("new").await, Err(Error::Disconnected)));
+    assert!(matches!(in_time(waiting).await, Err(Error::Disconnected { .. })));
+    assert!(matches!(held.unlock().await, Err(Error::Disconnected { .. })));
+    assert!(matches!(client.lock("new").await, Err(Error::Disconnected { .. })));
     server.until("held", 0, 0).await;
     server.until("theirs", 1, 0).await;
     theirs.unlock().await.unwrap();
@@ -289,8 +298,38 @@ async fn a_stopped_server_ends_everything() {
     let guard = client.lock("123").await.unwrap();
     let waiting = client.lock("123");
     let (waited, ()) = tokio::join!(in_time(waiting), server.stop());
-    assert!(matches!(waited, Err(Error::Disconnected)));
+    assert!(matches!(waited, Err(Error::Disconnected { .. })));
     in_time(guard.lost()).await;
+    let error = client.status("123").await.unwrap_err();
+    assert!(matches!(error, Error::Disconnected { .. }), "{error:?}");
+    assert!(error.source().unwrap().to_string().contains("shutting down"), "{error:?}");
+}
+
+/// Found: each reset a stream of the session's connection, and a peer ends a connection of many.
+#[tokio::test]
+async fn questions_dropped_half_way_do_not_end_the_session() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let guard = client.lock("123").await.unwrap();
+    for _ in 0..1500 {
+        let mut question = Box::pin(client.status("123"));
+        assert!((&mut question).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.status("123").await, (1, 0));
+    guard.unlock().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_whose_future_is_dropped_serves_nobody() {
+    let listener = Server::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = url(listener.local_addr().unwrap());
+    let served = tokio::spawn(Server::new().serve(listener, std::future::pending()));
+    let client = Client::connect(&address).await.unwrap();
+    let guard = client.lock("123").await.unwrap();
+    served.abort();
+    in_time(guard.lost()).await;
+    assert!(client.lock("123").await.is_err());
 }
 
 /// Many tasks over few ids, cancelled at random moments of their own making.

@@ -100,6 +100,8 @@ async fn a_hold_ends_with_its_time_out_counted_from_the_turn() {
 async fn a_time_out_of_zero_is_refused_and_the_server_goes_on() {
     let server = TestServer::start().await;
     let client = server.syncer().await;
+    let status = lock_for(&client, "", "0s").await.unwrap_err();
+    assert_eq!(status.message(), "id must be specified", "the id is looked at first");
     for limit in ["0s", "-5s"] {
         let status = lock_for(&client, "123", limit).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);
@@ -131,8 +133,13 @@ async fn a_deadline_ends_the_wait() {
     let client = server.syncer().await;
     lock(&client, "123").await.unwrap();
     let mut request = Request::new(request("123", ""));
-    request.set_timeout(Duration::from_millis(1));
-    let status = in_time(client.clone().lock(request)).await.unwrap_err();
+    request.set_timeout(Duration::from_millis(500));
+    let waiting = {
+        let mut client = client.clone();
+        tokio::spawn(async move { client.lock(request).await })
+    };
+    server.until("123", 1, 1).await;
+    let status = in_time(waiting).await.unwrap().unwrap_err();
     assert!(matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded), "{status}");
     server.until("123", 1, 0).await;
 }
@@ -198,6 +205,54 @@ async fn a_thousand_callers_that_go_away_at_once_leave_nothing_behind() {
     server.until("123", 1, 0).await;
     assert_eq!(unlock(&leaving, "123").await.unwrap(), "OK");
     assert_eq!(server.status("123").await, (0, 0));
+}
+
+/// Found: a peer ends a connection over which it saw many calls cancelled before it looked at them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_with_short_deadlines_do_not_end_the_calls_of_others() {
+    let server = TestServer::start().await;
+    let client = server.syncer().await;
+    lock(&client, "123").await.unwrap();
+    let waiting = {
+        let client = client.clone();
+        tokio::spawn(async move { lock(&client, "123").await })
+    };
+    server.until("123", 1, 1).await;
+    for round in 0..20 {
+        let calls = (0..100).map(|call| {
+            let limit = Duration::from_micros(call * 20 + round);
+            let (mut client, request) = (client.clone(), request("456", "1h"));
+            async move { tokio::time::timeout(limit, client.lock(request)).await.is_ok() }
+        });
+        futures::future::join_all(calls).await;
+    }
+    unlock(&client, "123").await.unwrap();
+    assert_eq!(in_time(waiting).await.unwrap().unwrap(), "OK");
+}
+
+/// The reply may be on its way when the caller goes: that hold is kept till its time-out. A caller
+/// whose reset arrives together with its turn passes it on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_goes_away_as_its_turn_comes_mostly_passes_it_on() {
+    const ROUNDS: usize = 50;
+    let server = TestServer::start().await;
+    let (client, leaving) = (server.syncer().await, server.syncer().await);
+    let mut kept = 0;
+    for round in 0..ROUNDS {
+        let id = round.to_string();
+        lock(&client, &id).await.unwrap();
+        let waiting = {
+            let (leaving, id) = (leaving.clone(), id.clone());
+            tokio::spawn(async move { lock(&leaving, &id).await })
+        };
+        server.until(&id, 1, 1).await;
+        waiting.abort();
+        unlock(&client, &id).await.unwrap();
+        kept += usize::from(server.status(&id).await != (0, 0));
+        unlock(&client, &id).await.unwrap();
+        assert_eq!(server.status(&id).await, (0, 0));
+    }
+    println!("{kept} of {ROUNDS} replies were on their way");
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn debug_logs_every_hand_off_and_the_queue() {
 
 #[tokio::test]
 async fn flags_may_have_one_dash_as_with_go() {
-    let mut syncer = Syncer::start(&["-port=0", "-log-level", "info"]);
+    let mut syncer = Syncer::start(&["-port=0", "-log-level", "info", "-debug=false"]);
     drop(syncer.client().await.lock("123").await.unwrap());
 }
 
@@ -92,6 +92,21 @@ async fn bad_arguments_are_named() {
     let mut syncer = Syncer::start(&["--port", "70000"]);
     assert!(syncer.logs("error: ").await.contains("'70000'"));
     assert_eq!(syncer.ends().await, Some(2));
+}
+
+/// Found: a log that nobody reads broke or stopped the server.
+#[tokio::test]
+async fn a_log_that_nobody_reads_does_no_harm() {
+    let mut syncer = Syncer::start(&["--port", "0", "--debug"]);
+    let client = syncer.client().await;
+    let Syncer { process, log } = syncer;
+    drop(log);
+    for round in 0..1000 {
+        let guard = in_time(client.lock("123")).await.unwrap();
+        assert_eq!(guard.token(), round + 1);
+        in_time(guard.unlock()).await.unwrap();
+    }
+    drop(process);
 }
 
 #[cfg(unix)]

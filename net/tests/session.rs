@@ -285,6 +285,41 @@ async fn ten_thousand_requests_of_one_session_are_all_answered() {
     assert_eq!(server.status("123").await, (0, 0));
 }
 
+/// Found: the channel of answers rests after 128 of them, and more was read meanwhile.
+#[tokio::test]
+async fn every_answer_arrives_before_a_half_closed_stream_ends() {
+    const REQUESTS: u64 = 1000;
+    let server = TestServer::start().await;
+    let session = server.session().await;
+    (1..=REQUESTS).for_each(|request| session.release(request, 0));
+    assert_eq!(session.answers_until_closed().await, REQUESTS);
+}
+
+/// A nearer limit behind one that is far away must not wait for it.
+#[tokio::test]
+async fn the_nearest_limit_is_the_next() {
+    let server = TestServer::start().await;
+    let mut session = server.session().await;
+    let hold = |request, id: &str, limit| {
+        Say::Lock(v1::Lock { hold_limit_ms: Some(limit), ..lock(request, id) })
+    };
+    session.say(hold(1, "far", 3_600_000));
+    session.granted(1).await;
+    session.say(hold(2, "near", 1));
+    session.granted(2).await;
+    assert_eq!(session.told().await, Told::Revoked(v1::Revoked { request: 2 }));
+}
+
+#[tokio::test]
+async fn an_unknown_mode_ends_the_stream() {
+    let server = TestServer::start().await;
+    let session = server.session().await;
+    session.say(Say::Lock(v1::Lock { mode: 77, ..lock(1, "123") }));
+    let status = session.ended().await;
+    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "mode 77 is unknown"));
+    assert_eq!(server.status("123").await, (0, 0));
+}
+
 #[tokio::test]
 async fn a_session_has_a_limited_number_of_requests() {
     let mut limits = lockcore_net::Limits::default();
@@ -293,7 +328,7 @@ async fn a_session_has_a_limited_number_of_requests() {
     let mut session = server.session().await;
     (1..=3).for_each(|request| session.lock(request, "123"));
     let token = session.granted(1).await;
-    let refused = "the session has 2 requests, which is the limit".to_owned();
+    let refused = "there are 2 requests already, which is the limit".to_owned();
     assert_eq!(session.refused(3).await, (Reason::TooManyRequests, refused));
     session.release(1, token);
     session.released(1).await;

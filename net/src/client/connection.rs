@@ -1,6 +1,11 @@
 //! [`Connection`]: one stream to the server, and what its answers mean to whom.
 
-use std::{collections::HashMap, mem, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -63,6 +68,8 @@ pub(super) struct Connection {
 #[derive(Debug, Default)]
 struct Requests {
     state: Mutex<State>,
+    /// What the connection died of, if anybody said so.
+    cause: OnceLock<Status>,
     /// Cancelled when the connection is gone; parent of each hold's `lost`.
     gone: CancellationToken,
 }
@@ -110,7 +117,7 @@ impl Connection {
     pub(super) fn expect_answer(&self, answer: oneshot::Sender<Answer>) -> Result<u64, Error> {
         let mut state = self.requests.state.lock();
         if self.is_gone() {
-            return Err(Error::Disconnected);
+            return Err(self.disconnected());
         }
         state.last += 1;
         let request = state.last;
@@ -129,9 +136,25 @@ impl Connection {
     }
 
     /// Asks for the status of an id, beside the session's stream.
-    pub(super) async fn status(&self, id: &str) -> Result<v1::StatusReply, Status> {
+    pub(super) async fn status(&self, id: &str) -> Result<v1::StatusReply, Error> {
+        if self.is_gone() {
+            return Err(self.disconnected());
+        }
+        let mut client = self.client.clone();
         let request = v1::StatusRequest { id: id.to_owned() };
-        Ok(self.client.clone().status(request).await?.into_inner())
+        // A call that is dropped half-way resets its stream, and a peer that sees too many of these
+        // ends the connection, and with it the session: so the call goes on by itself.
+        let answer = tokio::spawn(async move { client.status(request).await }).await;
+        match answer {
+            Ok(Ok(reply)) => Ok(reply.into_inner()),
+            Ok(Err(status)) if !self.is_gone() => Err(Error::Unanswered { source: status.into() }),
+            Ok(Err(_)) | Err(_) => Err(self.disconnected()),
+        }
+    }
+
+    /// The error of whoever waits for an answer that will not come.
+    pub(super) fn disconnected(&self) -> Error {
+        Error::Disconnected { source: self.requests.cause.get().cloned().map(Box::new) }
     }
 
     pub(super) fn is_gone(&self) -> bool {
@@ -145,8 +168,10 @@ impl Connection {
 }
 
 async fn connect(address: &str) -> Result<Channel, Error> {
-    let endpoint = Endpoint::from_shared(address.to_owned())
-        .map_err(|source| Error::Address { address: address.into(), source })?
+    let endpoint = Endpoint::from_shared(address.to_owned()).ok();
+    let endpoint = endpoint.filter(|endpoint| endpoint.uri().scheme_str() == Some("http"));
+    let endpoint = endpoint
+        .ok_or_else(|| Error::Address { address: address.into() })?
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true)
@@ -169,7 +194,11 @@ async fn read(mut inbound: Streaming<v1::ServerMessage>, requests: Arc<Requests>
             Ok(v1::ServerMessage { message: None }) => {
                 debug!("a message of a kind unknown to this client is passed over");
             }
-            Err(status) => return debug!("the connection is gone: {status}"),
+            Err(status) => {
+                debug!("the connection is gone: {status}");
+                let _ = end.0.cause.set(status);
+                return;
+            }
         }
     }
 }

@@ -68,13 +68,13 @@ impl Guard {
         match ended.await {
             Ok(Ended::Released) => Ok(()),
             Ok(Ended::Revoked) => Err(Error::Revoked { id: self.id.clone() }),
-            Err(_disconnected) => Err(Error::Disconnected),
+            Err(_) => Err(self.connection.disconnected()),
         }
     }
 
     fn why_lost(&self) -> Error {
         if self.connection.is_gone() {
-            Error::Disconnected
+            self.connection.disconnected()
         } else {
             Error::Revoked { id: self.id.clone() }
         }

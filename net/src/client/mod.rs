@@ -72,6 +72,15 @@ impl Default for LockOptions {
     }
 }
 
+/// A longer one would not fit a message, which would end the session.
+const LONGEST_ID: usize = 1 << 20;
+
+fn too_long(id: &str) -> Error {
+    let message = format!("id is {} bytes long; a message has room for {LONGEST_ID}", id.len());
+    let id = id.chars().take(64).chain(['…']).collect();
+    Error::Refused { id, reason: Reason::IdTooLong, message: message.into() }
+}
+
 /// Rounds up, so that only zero is zero.
 fn whole_millis(limit: Duration) -> u64 {
     u64::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
@@ -165,6 +174,9 @@ impl Client {
     /// As [`lock`](Self::lock), and [`Error::Refused`] with [`Reason::Busy`] or
     /// [`Reason::WaitLimit`] if there is a wait limit.
     pub async fn lock_with(&self, id: &str, options: LockOptions) -> Result<Guard, Error> {
+        if id.len() > LONGEST_ID {
+            return Err(too_long(id));
+        }
         let (sender, answer) = oneshot::channel();
         let request = self.connection.expect_answer(sender)?;
         let mut asking = Asking { connection: &self.connection, request, answered: false };
@@ -176,7 +188,7 @@ impl Client {
             Ok(Answer::Refused { reason, message }) => {
                 Err(Error::Refused { id: id.into(), reason, message })
             }
-            Err(_disconnected) => Err(Error::Disconnected),
+            Err(_) => Err(self.connection.disconnected()),
         }
     }
 
@@ -188,9 +200,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Disconnected`] if the server does not answer.
+    /// [`Error::Disconnected`] if the connection is gone, [`Error::Unanswered`] if the server refuses
+    /// to answer.
     pub async fn status(&self, id: &str) -> Result<StatusReply, Error> {
-        self.connection.status(id).await.map_err(|_| Error::Disconnected)
+        self.connection.status(id).await
     }
 }
 

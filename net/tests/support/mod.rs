@@ -179,9 +179,18 @@ impl RawSession {
 
     /// Says that no more will be said, and waits until the server has closed the session.
     pub async fn close(self) {
+        self.answers_until_closed().await;
+    }
+
+    /// Closes the session and returns how many answers came before the end.
+    pub async fn answers_until_closed(self) -> u64 {
         let Self { say, mut told } = self;
         drop(say);
-        while in_time(told.message()).await.unwrap().is_some() {}
+        let mut answers = 0;
+        while in_time(told.message()).await.unwrap().is_some() {
+            answers += 1;
+        }
+        answers
     }
 }
 

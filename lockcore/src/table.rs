@@ -377,9 +377,8 @@ impl<I, W, S> LockTable<I, W, S> {
         };
         let index = self.waiters[ticket.slot as usize].queue as usize;
         let own = self.queues[index].leave(&mut self.waiters, ticket.slot);
-        let mut due = self.pass_on(ticket.hash, index);
-        due.displaced = Some(own);
-        due
+        // A queue of waiters has holders, so leaving it frees no id.
+        Due::of_leaver(self.hand_over(index), own)
     }
 
     /// Releases a hold; the head of the queue, or every shared request at the head, holds next: O(1)
@@ -465,27 +464,37 @@ impl<I, W, S> LockTable<I, W, S> {
         self.entries.iter().map(|entry| (&entry.id, self.status_of(entry)))
     }
 
-    /// Hands the lock to all at the head that go with the holders (invariants 5 and 8), and forgets
-    /// the id if nobody holds it then (invariant 1).
+    /// Hands the lock on, and forgets the id if nobody holds it then (invariant 1).
     fn pass_on(&mut self, hash: u64, index: usize) -> Due<I, W> {
+        let turns = self.hand_over(index);
+        if self.queues[index].is_idle() {
+            return Due::of_id(self.forget(hash, index));
+        }
+        Due::of_turns(turns)
+    }
+
+    /// Hands the lock to all at the head that go with the holders (invariants 5 and 8).
+    fn hand_over(&mut self, index: usize) -> Turns<W> {
         let queue = &mut self.queues[index];
         let mut turns = Turns::default();
         while let Some(mode) = queue.next_mode(&self.waiters) {
             let token = next_token(&mut self.last_token);
             turns.push(queue.hand_over(&mut self.waiters, token, mode));
         }
-        if queue.is_idle() {
-            self.queues.remove(index);
-            let entry = self
-                .entries
-                .find_entry(hash, |entry| entry.state == State::queue(index))
-                .ok()
-                .expect("invariant 4: each queue belongs to one entry");
-            let (Entry { id, .. }, _) = entry.remove();
-            self.forget_if_idle();
-            return Due::of_id(id);
-        }
-        Due::of_turns(turns)
+        turns
+    }
+
+    /// Removes an id that nobody holds any more, and its queue.
+    fn forget(&mut self, hash: u64, index: usize) -> I {
+        self.queues.remove(index);
+        let entry = self
+            .entries
+            .find_entry(hash, |entry| entry.state == State::queue(index))
+            .ok()
+            .expect("invariant 4: each queue belongs to one entry");
+        let (Entry { id, .. }, _) = entry.remove();
+        self.forget_if_idle();
+        id
     }
 
     /// Frees the memory once nobody holds or waits, if it is more than is to be kept.

@@ -16,7 +16,7 @@ use lock_api::RawMutex;
 use crate::{
     guard::{Guard, OwnedGuard},
     shards::{Shards, Turn},
-    table::{Hold, Mode, Ticket},
+    table::{Hold, Joined, Mode, Ticket},
 };
 
 /// Where a request stands.
@@ -53,28 +53,48 @@ impl<N> State<N> {
         S: BuildHasher + Clone,
         R: RawMutex,
     {
-        let (mut spare, mut known_id) = (None, None);
+        let (id, mode) = match self {
+            Self::NewExclusive(id) => ((*id).borrow(), Mode::Exclusive),
+            Self::NewShared(id) => ((*id).borrow(), Mode::Shared),
+            Self::Queued(_) => return self.poll_turn(shards, waker, guard),
+            Self::Done => panic!("a lock future was polled after it was ready"),
+        };
+        let hash = match shards.try_lock(id, mode) {
+            Ok(hold) => return self.hold(guard(hold)),
+            Err(hash) => hash,
+        };
+        match shards.lock(hash, id, mode, waker.clone()) {
+            Joined::Holds(hold, unused) => {
+                let guard = guard(hold);
+                drop(unused);
+                self.hold(guard)
+            }
+            Joined::Waits(ticket) => {
+                *self = Self::Queued(ticket);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// If dropping the id panics, the guard is dropped, too, and the turn passes on.
+    fn hold<G>(&mut self, guard: G) -> Poll<G> {
+        *self = Self::Done;
+        Poll::Ready(guard)
+    }
+
+    fn poll_turn<I, S, R: RawMutex, G>(
+        &mut self,
+        shards: &Shards<I, S, R>,
+        waker: &Waker,
+        guard: impl FnOnce(Hold) -> G,
+    ) -> Poll<G> {
+        let mut spare = None;
         loop {
-            let mut join = |id, mode| {
-                let id: &N = known_id.insert(id);
-                match shards.join(id.borrow(), mode, waker, &mut spare) {
-                    Ok(hold) => Turn::Came(hold),
-                    Err(ticket) => Turn::Waits(ticket),
-                }
+            let Self::Queued(ticket) = mem::replace(self, Self::Done) else {
+                unreachable!("only a queued request waits for its turn");
             };
-            let turn = match mem::replace(self, Self::Done) {
-                Self::NewExclusive(id) => join(id, Mode::Exclusive),
-                Self::NewShared(id) => join(id, Mode::Shared),
-                Self::Queued(ticket) => shards.poll_turn(ticket, waker, &mut spare),
-                Self::Done => panic!("a lock future was polled after it was ready"),
-            };
-            match turn {
-                Turn::Came(hold) => {
-                    let guard = guard(hold);
-                    // If dropping a waker or an id panics, so is the guard, and the turn passes on.
-                    drop((spare, known_id));
-                    return Poll::Ready(guard);
-                }
+            match shards.poll_turn(ticket, waker, &mut spare) {
+                Turn::Came(hold) => return Poll::Ready(guard(hold)),
                 Turn::Waits(ticket) => {
                     *self = Self::Queued(ticket);
                     return Poll::Pending;

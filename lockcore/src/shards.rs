@@ -67,42 +67,23 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
         Self { tables: (0..count).map(table).collect(), hasher }
     }
 
-    /// Locks `id` if nobody is ahead.
-    pub(crate) fn try_lock<Q>(&self, id: &Q, mode: Mode) -> Option<Hold>
+    /// Locks `id` if nobody is ahead, and returns its hash otherwise.
+    pub(crate) fn try_lock<Q>(&self, id: &Q, mode: Mode) -> Result<Hold, u64>
     where
         I: Borrow<Q> + Hash,
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
     {
         let hash = self.hasher.hash_one(id);
-        self.table(hash).try_lock(hash, id, mode)
+        self.table(hash).try_lock(hash, id, mode).ok_or(hash)
     }
 
-    /// Locks `id`, or queues for it with a clone of `waker`.
-    ///
-    /// A waker that turns out to be unneeded is left in `spare`, for the caller to drop.
-    pub(crate) fn join<Q>(
-        &self,
-        id: &Q,
-        mode: Mode,
-        waker: &Waker,
-        spare: &mut Option<Waker>,
-    ) -> Result<Hold, Ticket>
+    /// Locks `id`, or queues for it with `waker`.
+    pub(crate) fn lock<Q>(&self, hash: u64, id: &Q, mode: Mode, waker: Waker) -> Joined<Waker>
     where
         I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        Q: Eq + ToOwned<Owned = I> + ?Sized,
     {
-        let hash = self.hasher.hash_one(id);
-        if let Some(hold) = self.table(hash).try_lock(hash, id, mode) {
-            return Ok(hold);
-        }
-        let waker = waker.clone();
-        match self.table(hash).lock(hash, id, mode, waker) {
-            Joined::Holds(hold, unused) => {
-                *spare = Some(unused);
-                Ok(hold)
-            }
-            Joined::Waits(ticket) => Err(ticket),
-        }
+        self.table(hash).lock(hash, id, mode, waker)
     }
 
     pub(crate) fn status<Q>(&self, id: &Q) -> Option<Status>

@@ -285,31 +285,11 @@ impl<I, W, S> LockTable<I, W, S> {
         S: BuildHasher,
     {
         self.make_room();
-        match self.entries.entry(hash, |entry| entry.id.borrow() == id, no_rehash) {
-            Place::Vacant(vacant) => {
-                let id = id.to_owned();
-                let token = next_token(&mut self.last_token);
-                let (state, hold) = first_hold(hash, token, mode, &mut self.queues);
-                vacant.insert(Entry { id, state });
-                Some(hold)
-            }
-            Place::Occupied(occupied) => match occupied.get().state.view() {
-                View::Lone(_) => None,
-                View::Queue(index) => {
-                    let queue = &mut self.queues[index];
-                    if !queue.admits_newcomer(mode) {
-                        return None;
-                    }
-                    // A queue's exclusive holder admits nobody, so the newcomer is shared.
-                    let token = next_token(&mut self.last_token);
-                    queue.hold(token, mode);
-                    Some(Hold::shared(hash, token, index))
-                }
-            },
-        }
+        let Self { entries, queues, last_token, .. } = self;
+        admit(entries, queues, last_token, hash, id, mode).ok()
     }
 
-    /// Locks `id`, or takes the last place in its queue: O(1), one or two look-ups.
+    /// Locks `id`, or takes the last place in its queue: O(1), one look-up.
     ///
     /// `waiting` comes back from the call that makes the turn come, or from here if nobody is ahead.
     ///
@@ -322,16 +302,16 @@ impl<I, W, S> LockTable<I, W, S> {
         Q: Eq + ToOwned<Owned = I> + ?Sized,
         S: BuildHasher,
     {
-        if let Some(hold) = self.try_lock(hash, id, mode) {
-            return Joined::Holds(hold, waiting);
+        self.make_room();
+        let Self { entries, queues, waiters, last_token, .. } = self;
+        match admit(entries, queues, last_token, hash, id, mode) {
+            Ok(hold) => Joined::Holds(hold, waiting),
+            Err(entry) => {
+                let index = entry.queue(queues);
+                let slot = queues[index].join(waiters, index, mode, waiting);
+                Joined::Waits(Ticket { hash, slot, mode })
+            }
         }
-        let entry = self
-            .entries
-            .find_mut(hash, |entry| entry.id.borrow() == id)
-            .expect("invariant 1: an id that cannot be locked has an entry");
-        let index = entry.queue(&mut self.queues);
-        let slot = self.queues[index].join(&mut self.waiters, index, mode, waiting);
-        Joined::Waits(Ticket { hash, slot, mode })
     }
 
     /// Takes the turn of `ticket` if it has come, and gives the ticket back otherwise.
@@ -571,6 +551,40 @@ impl<I, W, S> LockTable<I, W, S> {
         assert_eq!(queues, self.queues.len(), "invariant 4: each queue belongs to one entry");
         let turns = self.waiters.iter().filter(|(_, waiter)| waiter.turn().is_some()).count();
         assert_eq!(queued + turns, self.waiters.len(), "invariant 4: no waiter is loose");
+    }
+}
+
+/// Lets a request hold if nobody is ahead of it, and returns the entry of its id otherwise. There is
+/// room for one more entry.
+fn admit<'t, I, Q>(
+    entries: &'t mut HashTable<Entry<I>>,
+    queues: &mut Slab<Queue>,
+    last_token: &mut u64,
+    hash: u64,
+    id: &Q,
+    mode: Mode,
+) -> Result<Hold, &'t mut Entry<I>>
+where
+    I: Borrow<Q>,
+    Q: Eq + ToOwned<Owned = I> + ?Sized,
+{
+    match entries.entry(hash, |entry| entry.id.borrow() == id, no_rehash) {
+        Place::Vacant(vacant) => {
+            let id = id.to_owned();
+            let token = next_token(last_token);
+            let (state, hold) = first_hold(hash, token, mode, queues);
+            vacant.insert(Entry { id, state });
+            Ok(hold)
+        }
+        Place::Occupied(occupied) => match occupied.get().state.view() {
+            View::Queue(index) if queues[index].admits_newcomer(mode) => {
+                // A queue's exclusive holder admits nobody, so the newcomer is shared.
+                let token = next_token(last_token);
+                queues[index].hold(token, mode);
+                Ok(Hold::shared(hash, token, index))
+            }
+            View::Queue(_) | View::Lone(_) => Err(occupied.into_mut()),
+        },
     }
 }
 

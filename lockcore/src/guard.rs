@@ -84,6 +84,7 @@ macro_rules! guard {
         }
 
         impl<I, S, R: RawMutex> Drop for $name<$($lifetime,)? I, S, R> {
+            #[inline]
             fn drop(&mut self) {
                 if let Some(hold) = self.hold.take() {
                     self.shards.release(hold);

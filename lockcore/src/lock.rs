@@ -40,6 +40,7 @@ impl<N> State<N> {
         }
     }
 
+    #[inline]
     fn poll<I, Q, S, R, G>(
         &mut self,
         shards: &Shards<I, S, R>,
@@ -77,6 +78,7 @@ impl<N> State<N> {
     }
 
     /// If dropping the id panics, the guard is dropped, too, and the turn passes on.
+    #[inline]
     fn hold<G>(&mut self, guard: G) -> Poll<G> {
         *self = Self::Done;
         Poll::Ready(guard)
@@ -106,6 +108,7 @@ impl<N> State<N> {
         }
     }
 
+    #[inline]
     fn cancel<I, S, R: RawMutex>(&mut self, shards: &Shards<I, S, R>) {
         if let Self::Queued(ticket) = mem::replace(self, Self::Done) {
             shards.cancel(ticket);
@@ -150,6 +153,7 @@ where
 {
     type Output = Guard<'a, I, S, R>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shards, state } = self.get_mut();
         state.poll::<_, Q, _, _, _>(shards, cx.waker(), |hold| Guard::new(shards, hold))
@@ -157,6 +161,7 @@ where
 }
 
 impl<I, Q: ?Sized, S, R: RawMutex> Drop for Lock<'_, '_, I, Q, S, R> {
+    #[inline]
     fn drop(&mut self) {
         self.state.cancel(self.shards);
     }
@@ -198,6 +203,7 @@ where
 {
     type Output = OwnedGuard<I, S, R>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shards, state } = self.get_mut();
         let guard = |hold| OwnedGuard::new(shards.clone(), hold);
@@ -206,6 +212,7 @@ where
 }
 
 impl<I, S, R: RawMutex> Drop for LockOwned<I, S, R> {
+    #[inline]
     fn drop(&mut self) {
         self.state.cancel(&self.shards);
     }

@@ -68,6 +68,7 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
     }
 
     /// Locks `id` if nobody is ahead, and returns its hash otherwise.
+    #[inline]
     pub(crate) fn try_lock<Q>(&self, id: &Q, mode: Mode) -> Result<Hold, u64>
     where
         I: Borrow<Q> + Hash,
@@ -157,6 +158,7 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
         due.wake();
     }
 
+    #[inline]
     pub(crate) fn release(&self, hold: Hold) {
         let due = self.table(hold.hash()).release(hold);
         due.wake();
@@ -176,6 +178,7 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
     ///
     /// The tables use the lowest bits of a hash as the place and its topmost seven, or on 32-bit
     /// machines those of the lower half, as a tag: these are others.
+    #[inline]
     fn table(&self, hash: u64) -> MutexGuard<'_, R, Table<I, S>> {
         let shard = (hash >> 40) as usize & (self.tables.len() - 1);
         self.tables[shard].0.lock()

@@ -278,6 +278,7 @@ impl<I, W, S> LockTable<I, W, S> {
     /// # Panics
     ///
     /// Only if `Hash`, `Eq` or `Clone` of an id do; the table is then unchanged.
+    #[inline]
     pub fn try_lock<Q>(&mut self, hash: u64, id: &Q, mode: Mode) -> Option<Hold>
     where
         I: Borrow<Q> + Hash,
@@ -368,6 +369,7 @@ impl<I, W, S> LockTable<I, W, S> {
     ///
     /// If the hold is another table's and fits nothing here; otherwise somebody else's hold is taken
     /// for it.
+    #[inline]
     pub fn release(&mut self, hold: Hold) -> Due<I, W> {
         let entry = self
             .entries
@@ -478,10 +480,16 @@ impl<I, W, S> LockTable<I, W, S> {
     }
 
     /// Frees the memory once nobody holds or waits, if it is more than is to be kept.
+    #[inline]
     fn forget_if_idle(&mut self) {
-        if !self.entries.is_empty() {
-            return;
+        let most = self.entries.capacity().max(self.waiters.capacity()).max(self.queues.capacity());
+        if self.entries.is_empty() && most > self.idle_capacity {
+            self.shrink();
         }
+    }
+
+    #[cold]
+    fn shrink(&mut self) {
         if self.entries.capacity() > self.idle_capacity {
             self.entries = HashTable::new();
         }
@@ -504,15 +512,24 @@ impl<I, W, S> LockTable<I, W, S> {
     ///
     /// `hashbrown` drops entries if `Hash` panics while it moves them, and with them somebody's
     /// lock. So all hashes are computed before the first entry moves (invariant 9).
+    #[inline]
     fn make_room(&mut self)
     where
         I: Hash,
         S: BuildHasher,
     {
-        let len = self.entries.len();
-        if len < self.entries.capacity() {
-            return;
+        if self.entries.len() == self.entries.capacity() {
+            self.grow();
         }
+    }
+
+    #[cold]
+    fn grow(&mut self)
+    where
+        I: Hash,
+        S: BuildHasher,
+    {
+        let len = self.entries.len();
         let hashes: Vec<u64> =
             self.entries.iter().map(|entry| self.hasher.hash_one(&entry.id)).collect();
         let mut roomy = HashTable::with_capacity((2 * len).max(MIN_CAPACITY));
@@ -556,6 +573,7 @@ impl<I, W, S> LockTable<I, W, S> {
 
 /// Lets a request hold if nobody is ahead of it, and returns the entry of its id otherwise. There is
 /// room for one more entry.
+#[inline]
 fn admit<'t, I, Q>(
     entries: &'t mut HashTable<Entry<I>>,
     queues: &mut Slab<Queue>,
@@ -589,6 +607,7 @@ where
 }
 
 /// The first hold of an id: a lone holder's word, or a queue for a shared one.
+#[inline]
 fn first_hold(hash: u64, token: NonZeroU64, mode: Mode, queues: &mut Slab<Queue>) -> (State, Hold) {
     match mode {
         Mode::Exclusive => (State::lone(token), Hold::exclusive(hash, token)),
@@ -599,6 +618,7 @@ fn first_hold(hash: u64, token: NonZeroU64, mode: Mode, queues: &mut Slab<Queue>
     }
 }
 
+#[inline]
 fn next_token(last: &mut u64) -> NonZeroU64 {
     *last += 1;
     NonZeroU64::new(*last).expect("2^63 holds are out of reach")

@@ -62,12 +62,19 @@ impl<I> Due<I, Waker> {
     pub fn wake(self) {
         match self.0 {
             Outcome::Free(id) => drop(id),
-            Outcome::InUse(turns, displaced) => {
-                turns.wake();
-                drop(displaced);
-            }
+            Outcome::InUse(turns, displaced) => wake(turns, displaced),
         }
     }
+}
+
+#[inline(never)]
+fn wake(turns: Turns<Waker>, displaced: Option<Waker>) {
+    match turns {
+        Turns::None => {}
+        Turns::One(waker) => waker.wake(),
+        Turns::More(turns) => WakeRest(turns.into_iter()).wake(),
+    }
+    drop(displaced);
 }
 
 impl<I, W> fmt::Debug for Due<I, W> {
@@ -92,7 +99,16 @@ pub(crate) enum Turns<W> {
 type IntoIter<W> = Chain<option::IntoIter<W>, vec::IntoIter<W>>;
 
 impl<W> Turns<W> {
+    #[inline]
     pub(crate) fn push(&mut self, waiting: W) {
+        match self {
+            Self::None => *self = Self::One(waiting),
+            Self::One(_) | Self::More(_) => self.push_more(waiting),
+        }
+    }
+
+    #[cold]
+    fn push_more(&mut self, waiting: W) {
         *self = match mem::take(self) {
             Self::None => Self::One(waiting),
             Self::One(first) => Self::More(vec![first, waiting]),
@@ -118,17 +134,6 @@ impl<W> Turns<W> {
             Self::More(turns) => (None, turns),
         };
         first.into_iter().chain(more)
-    }
-}
-
-impl Turns<Waker> {
-    #[inline]
-    fn wake(self) {
-        match self {
-            Self::None => {}
-            Self::One(waker) => waker.wake(),
-            Self::More(turns) => WakeRest(turns.into_iter()).wake(),
-        }
     }
 }
 

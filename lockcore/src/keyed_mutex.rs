@@ -275,7 +275,7 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
         I: Borrow<Q> + Hash,
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
     {
-        Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Exclusive).ok()?))
+        Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Exclusive)?))
     }
 
     /// Locks `id` as [`try_lock`](Self::try_lock) does; the guard is `'static`.
@@ -288,7 +288,7 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
         I: Borrow<Q> + Hash,
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
     {
-        let hold = self.shards.try_lock(id, Mode::Exclusive).ok()?;
+        let hold = self.shards.try_lock(id, Mode::Exclusive)?;
         Some(OwnedGuard::new(self.shards.clone(), hold))
     }
 

@@ -138,7 +138,7 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
         I: Borrow<Q> + Hash,
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
     {
-        Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Shared).ok()?))
+        Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Shared)?))
     }
 
     /// Locks `id` alone if nobody holds it or waits for it.
@@ -147,7 +147,7 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
         I: Borrow<Q> + Hash,
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
     {
-        Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Exclusive).ok()?))
+        Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Exclusive)?))
     }
 
     /// Returns what is known of each id in use, in no particular order: O(ids). As

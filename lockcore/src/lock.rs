@@ -16,7 +16,7 @@ use lock_api::RawMutex;
 use crate::{
     guard::{Guard, OwnedGuard},
     shards::{Shards, Turn},
-    table::{Hold, Joined, Mode, Ticket},
+    table::{Hold, Mode, Ticket},
 };
 
 /// Where a request stands.
@@ -60,30 +60,46 @@ impl<N> State<N> {
             Self::Queued(_) => return self.poll_turn(shards, waker, guard),
             Self::Done => panic!("a lock future was polled after it was ready"),
         };
-        let hash = match shards.try_lock(id, mode) {
-            Ok(hold) => return self.hold(guard(hold)),
-            Err(hash) => hash,
-        };
-        match shards.lock(hash, id, mode, waker.clone()) {
-            Joined::Holds(hold, unused) => {
+        match shards.join(id, mode) {
+            Ok(hold) => {
                 let guard = guard(hold);
-                drop(unused);
-                self.hold(guard)
+                // If dropping the id panics, so is the guard, and the turn passes on.
+                *self = Self::Done;
+                Poll::Ready(guard)
             }
-            Joined::Waits(ticket) => {
+            Err(ticket) => {
                 *self = Self::Queued(ticket);
-                Poll::Pending
+                self.leave_waker(shards, waker, guard)
             }
         }
     }
 
-    /// If dropping the id panics, the guard is dropped, too, and the turn passes on.
+    /// Leaves a clone of `waker` with a place that was just taken, or takes the turn.
     #[inline]
-    fn hold<G>(&mut self, guard: G) -> Poll<G> {
-        *self = Self::Done;
-        Poll::Ready(guard)
+    fn leave_waker<I, S, R: RawMutex, G>(
+        &mut self,
+        shards: &Shards<I, S, R>,
+        waker: &Waker,
+        guard: impl FnOnce(Hold) -> G,
+    ) -> Poll<G> {
+        let Self::Queued(ticket) = self else { unreachable!("only a queued request waits") };
+        // If cloning panics, the ticket is in its place.
+        match shards.place_waker(ticket, waker.clone()) {
+            Ok(displaced) => {
+                drop(displaced);
+                Poll::Pending
+            }
+            Err(unused) => {
+                let turn = self.poll_turn(shards, waker, guard);
+                // If dropping the waker panics, so is the guard, and the turn passes on.
+                drop(unused);
+                turn
+            }
+        }
     }
 
+    /// Takes the turn, or leaves a clone of `waker` for it.
+    #[inline(never)]
     fn poll_turn<I, S, R: RawMutex, G>(
         &mut self,
         shards: &Shards<I, S, R>,
@@ -91,25 +107,31 @@ impl<N> State<N> {
         guard: impl FnOnce(Hold) -> G,
     ) -> Poll<G> {
         let mut spare = None;
+        let Self::Queued(ticket) = self else { unreachable!("only a queued request has a turn") };
         loop {
-            let Self::Queued(ticket) = mem::replace(self, Self::Done) else {
-                unreachable!("only a queued request waits for its turn");
-            };
             match shards.poll_turn(ticket, waker, &mut spare) {
-                Turn::Came(hold) => return Poll::Ready(guard(hold)),
-                Turn::Waits(ticket) => {
-                    *self = Self::Queued(ticket);
-                    return Poll::Pending;
+                Turn::Came(hold) => {
+                    *self = Self::Done;
+                    let guard = guard(hold);
+                    // If dropping a waker panics, so is the guard, and the turn passes on.
+                    drop(spare);
+                    return Poll::Ready(guard);
                 }
-                Turn::NeedsWaker(ticket) => *self = Self::Queued(ticket),
+                Turn::Waits => return Poll::Pending,
+                Turn::NeedsWaker => spare = Some(waker.clone()),
             }
-            // If cloning panics, the ticket is in its place.
-            spare = Some(waker.clone());
         }
     }
 
     #[inline]
     fn cancel<I, S, R: RawMutex>(&mut self, shards: &Shards<I, S, R>) {
+        if let Self::Queued(_) = self {
+            self.leave(shards);
+        }
+    }
+
+    #[inline(never)]
+    fn leave<I, S, R: RawMutex>(&mut self, shards: &Shards<I, S, R>) {
         if let Self::Queued(ticket) = mem::replace(self, Self::Done) {
             shards.cancel(ticket);
         }

@@ -4,7 +4,7 @@ use core::{mem, num::NonZeroU64};
 
 use slab::Slab;
 
-use crate::table::{Mode, Status};
+use crate::table::{Mode, Status, next_token};
 
 /// Stands for "no waiter" in a link.
 const NONE: u32 = u32::MAX;
@@ -17,6 +17,7 @@ pub(crate) enum Holders {
 }
 
 impl Holders {
+    #[inline]
     fn admit(self, mode: Mode) -> bool {
         match (self, mode) {
             (Self::Shared(0), _) | (Self::Shared(_), Mode::Shared) => true,
@@ -53,6 +54,7 @@ enum WaiterState<W> {
 
 impl<W> Waiter<W> {
     /// Returns the token if the turn has come.
+    #[inline]
     pub(crate) fn turn(&self) -> Option<NonZeroU64> {
         match self.state {
             WaiterState::Queued(_) => None,
@@ -60,6 +62,7 @@ impl<W> Waiter<W> {
         }
     }
 
+    #[inline]
     pub(crate) fn waiting_mut(&mut self) -> Option<&mut W> {
         match &mut self.state {
             WaiterState::Queued(waiting) => Some(waiting),
@@ -69,24 +72,29 @@ impl<W> Waiter<W> {
 }
 
 impl Queue {
+    #[inline]
     pub(crate) fn new(holders: Holders) -> Self {
         Self { holders, head: NONE, tail: NONE, waiting: 0, turns: 0 }
     }
 
+    #[inline]
     pub(crate) fn holders(&self) -> Holders {
         self.holders
     }
 
+    #[inline]
     pub(crate) fn is_idle(&self) -> bool {
         self.holders == Holders::Shared(0)
     }
 
     /// Returns whether a newcomer may hold at once: it must not overtake (invariant 10).
+    #[inline]
     pub(crate) fn admits_newcomer(&self, mode: Mode) -> bool {
         self.head == NONE && self.holders.admit(mode)
     }
 
     /// Adds a holder that the present ones admit.
+    #[inline]
     pub(crate) fn hold(&mut self, token: NonZeroU64, mode: Mode) {
         debug_assert!(self.holders.admit(mode), "invariant 2");
         self.holders = match (mode, self.holders) {
@@ -98,6 +106,7 @@ impl Queue {
     }
 
     /// Takes one holder of the mode away.
+    #[inline]
     pub(crate) fn end_hold(&mut self, mode: Mode) {
         self.holders = match (mode, self.holders) {
             (Mode::Exclusive, Holders::Exclusive(_)) => Holders::Shared(0),
@@ -107,6 +116,7 @@ impl Queue {
     }
 
     /// Appends a waiter and returns its slot.
+    #[inline]
     pub(crate) fn join<W>(
         &mut self,
         waiters: &mut Slab<Waiter<W>>,
@@ -129,6 +139,7 @@ impl Queue {
     }
 
     /// Removes a queued waiter from the list and the slab, and returns what it had for its turn.
+    #[inline]
     pub(crate) fn leave<W>(&mut self, waiters: &mut Slab<Waiter<W>>, slot: u32) -> W {
         let Waiter { prev, next, state, .. } = waiters.remove(slot as usize);
         self.unlink(waiters, prev, next);
@@ -138,42 +149,48 @@ impl Queue {
         }
     }
 
-    /// Returns the mode of the head if the holders admit it.
-    pub(crate) fn next_mode<W>(&self, waiters: &Slab<Waiter<W>>) -> Option<Mode> {
-        let mode = waiters.get(self.head as usize)?.mode;
-        self.holders.admit(mode).then_some(mode)
-    }
-
-    /// Makes the head a holder and returns what it had for its turn.
+    /// Makes the head a holder if the holders admit it, and returns what it had for its turn.
+    #[inline]
     pub(crate) fn hand_over<W>(
         &mut self,
         waiters: &mut Slab<Waiter<W>>,
-        token: NonZeroU64,
-        mode: Mode,
-    ) -> W {
+        last_token: &mut u64,
+    ) -> Option<W> {
+        if !self.admits_head(waiters) {
+            return None;
+        }
+        let token = next_token(last_token);
         let head = &mut waiters[self.head as usize];
-        let (prev, next) = (head.prev, head.next);
+        let (mode, prev, next) = (head.mode, head.prev, head.next);
         let state = mem::replace(&mut head.state, WaiterState::Turn(token));
         self.unlink(waiters, prev, next);
         self.hold(token, mode);
         self.turns += 1;
         match state {
-            WaiterState::Queued(waiting) => waiting,
+            WaiterState::Queued(waiting) => Some(waiting),
             WaiterState::Turn(_) => unreachable!("invariant 3: the list holds queued waiters"),
         }
     }
 
+    #[inline]
+    fn admits_head<W>(&self, waiters: &Slab<Waiter<W>>) -> bool {
+        waiters.get(self.head as usize).is_some_and(|head| self.holders.admit(head.mode))
+    }
+
     /// A holder has looked.
+    #[inline]
     pub(crate) fn turn_taken(&mut self) {
         self.turns -= 1;
     }
 
+    #[inline]
     fn unlink<W>(&mut self, waiters: &mut Slab<Waiter<W>>, prev: u32, next: u32) {
         self.relink(waiters, prev, next, next, prev);
         self.waiting -= 1;
     }
 
     /// Lets the neighbours `prev` and `next` point at `after` and `before`.
+    #[inline]
     fn relink<W>(
         &mut self,
         waiters: &mut Slab<Waiter<W>>,
@@ -228,7 +245,7 @@ impl Queue {
                 assert!(turns.len() <= count as usize, "invariant 2: turns are holders");
             }
         }
-        assert!(self.next_mode(waiters).is_none(), "invariant 5: the head waits for a reason");
+        assert!(!self.admits_head(waiters), "invariant 5: the head waits for a reason");
         let (mut prev, mut slot, mut length) = (NONE, self.head, 0);
         while slot != NONE {
             let waiter = &waiters[slot as usize];
@@ -244,6 +261,7 @@ impl Queue {
 }
 
 /// Shortens a slab index to the 32 bits of a link.
+#[inline]
 fn narrow(index: usize) -> u32 {
     u32::try_from(index).ok().filter(|index| *index != NONE).expect("fewer than 2^32 - 1 waiters")
 }

@@ -14,7 +14,7 @@ use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::{
     due::Due,
-    table::{Hold, Joined, LockTable, Mode, Status, Ticket},
+    table::{Hold, LockTable, Mode, Status, Ticket},
 };
 
 /// The raw lock that guards a shard where none is named: `parking_lot`'s.
@@ -33,9 +33,10 @@ type Shard<I, S, R> = Aligned<Mutex<R, Table<I, S>>>;
 
 /// What [`Shards::poll_turn`] found.
 pub(crate) enum Turn {
+    /// The ticket is used up.
     Came(Hold),
-    Waits(Ticket),
-    NeedsWaker(Ticket),
+    Waits,
+    NeedsWaker,
 }
 
 /// Tables by hash, each behind a raw lock that is held for O(1) steps and never over foreign code
@@ -67,24 +68,27 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
         Self { tables: (0..count).map(table).collect(), hasher }
     }
 
-    /// Locks `id` if nobody is ahead, and returns its hash otherwise.
+    /// Locks `id` if nobody is ahead.
     #[inline]
-    pub(crate) fn try_lock<Q>(&self, id: &Q, mode: Mode) -> Result<Hold, u64>
+    pub(crate) fn try_lock<Q>(&self, id: &Q, mode: Mode) -> Option<Hold>
     where
         I: Borrow<Q> + Hash,
         Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
     {
         let hash = self.hasher.hash_one(id);
-        self.table(hash).try_lock(hash, id, mode).ok_or(hash)
+        self.table(hash).try_lock(hash, id, mode)
     }
 
-    /// Locks `id`, or queues for it with `waker`.
-    pub(crate) fn lock<Q>(&self, hash: u64, id: &Q, mode: Mode, waker: Waker) -> Joined<Waker>
+    /// Locks `id`, or queues for it. The place is taken with a waker that does nothing, as nobody may
+    /// clone the caller's inside the borrow: [`poll_turn`](Self::poll_turn) replaces it.
+    #[inline]
+    pub(crate) fn join<Q>(&self, id: &Q, mode: Mode) -> Result<Hold, Ticket>
     where
         I: Borrow<Q> + Hash,
-        Q: Eq + ToOwned<Owned = I> + ?Sized,
+        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
     {
-        self.table(hash).lock(hash, id, mode, waker)
+        let hash = self.hasher.hash_one(id);
+        self.table(hash).join(hash, id, mode, || Waker::noop().clone())
     }
 
     pub(crate) fn status<Q>(&self, id: &Q) -> Option<Status>
@@ -121,27 +125,37 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
     ///
     /// Where that takes a clone of `waker`, it is expected in `spare`, and without it the answer is
     /// [`Turn::NeedsWaker`]. A displaced waker is left in `spare`, for the caller to drop.
+    #[inline]
     pub(crate) fn poll_turn(
         &self,
-        ticket: Ticket,
+        ticket: &Ticket,
         waker: &Waker,
         spare: &mut Option<Waker>,
     ) -> Turn {
         let mut table = self.table(ticket.hash());
-        let ticket = match table.take_turn(ticket) {
+        let stored = match table.poll_turn(ticket) {
             Ok(hold) => return Turn::Came(hold),
-            Err(ticket) => ticket,
+            Err(stored) => stored,
         };
-        let stored = table.waiting_mut(&ticket).expect("invariant 6: no turn, so a waker");
         if stored.will_wake(waker) {
-            return Turn::Waits(ticket);
+            return Turn::Waits;
         }
         match spare {
-            None => Turn::NeedsWaker(ticket),
+            None => Turn::NeedsWaker,
             Some(fresh) => {
                 core::mem::swap(stored, fresh);
-                Turn::Waits(ticket)
+                Turn::Waits
             }
+        }
+    }
+
+    /// Stores `waker` for the turn of `ticket` and returns the one it displaces; if the turn has come,
+    /// `waker` comes back.
+    #[inline]
+    pub(crate) fn place_waker(&self, ticket: &Ticket, waker: Waker) -> Result<Waker, Waker> {
+        match self.table(ticket.hash()).waiting_mut(ticket) {
+            Some(stored) => Ok(core::mem::replace(stored, waker)),
+            None => Err(waker),
         }
     }
 
@@ -153,6 +167,7 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
         self.table(hold.hash()).id(hold).clone()
     }
 
+    #[inline]
     pub(crate) fn cancel(&self, ticket: Ticket) {
         let due = self.table(ticket.hash()).cancel(ticket);
         due.wake();

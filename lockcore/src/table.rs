@@ -63,10 +63,12 @@ pub struct Hold {
 }
 
 impl Hold {
+    #[inline]
     fn exclusive(hash: u64, token: NonZeroU64) -> Self {
         Self { hash, token, queue: None }
     }
 
+    #[inline]
     fn shared(hash: u64, token: NonZeroU64, queue: usize) -> Self {
         Self { hash, token, queue: NonZeroU64::new(queue as u64 + 1) }
     }
@@ -86,6 +88,7 @@ impl Hold {
         self.hash
     }
 
+    #[inline]
     fn shared_queue(&self) -> Option<usize> {
         self.queue.map(|queue| (queue.get() - 1) as usize)
     }
@@ -186,6 +189,7 @@ struct Entry<I> {
 
 impl<I> Entry<I> {
     /// Returns the queue of the id, made if there is none.
+    #[inline]
     fn queue(&mut self, queues: &mut Slab<Queue>) -> usize {
         match self.state.view() {
             View::Queue(index) => index,
@@ -197,6 +201,7 @@ impl<I> Entry<I> {
         }
     }
 
+    #[inline]
     fn is_held_by(&self, hold: &Hold, queues: &Slab<Queue>) -> bool {
         match (self.state.view(), hold.shared_queue()) {
             (View::Lone(token), None) => token == hold.token,
@@ -220,14 +225,17 @@ enum View {
 }
 
 impl State {
+    #[inline]
     fn lone(token: NonZeroU64) -> Self {
         Self(token.get() << 1)
     }
 
+    #[inline]
     fn queue(index: usize) -> Self {
         Self((index as u64) << 1 | 1)
     }
 
+    #[inline]
     fn view(self) -> View {
         match NonZeroU64::new(self.0 >> 1) {
             Some(token) if self.0 & 1 == 0 => View::Lone(token),
@@ -303,16 +311,33 @@ impl<I, W, S> LockTable<I, W, S> {
         Q: Eq + ToOwned<Owned = I> + ?Sized,
         S: BuildHasher,
     {
+        let mut waiting = Some(waiting);
+        match self.join(hash, id, mode, || waiting.take().expect("it is asked for once")) {
+            Ok(hold) => Joined::Holds(hold, waiting.take().expect("it was not asked for")),
+            Err(ticket) => Joined::Waits(ticket),
+        }
+    }
+
+    /// Locks `id`, or takes the last place in its queue with what `waiting` returns.
+    #[inline]
+    pub(crate) fn join<Q>(
+        &mut self,
+        hash: u64,
+        id: &Q,
+        mode: Mode,
+        waiting: impl FnOnce() -> W,
+    ) -> Result<Hold, Ticket>
+    where
+        I: Borrow<Q> + Hash,
+        Q: Eq + ToOwned<Owned = I> + ?Sized,
+        S: BuildHasher,
+    {
         self.make_room();
         let Self { entries, queues, waiters, last_token, .. } = self;
-        match admit(entries, queues, last_token, hash, id, mode) {
-            Ok(hold) => Joined::Holds(hold, waiting),
-            Err(entry) => {
-                let index = entry.queue(queues);
-                let slot = queues[index].join(waiters, index, mode, waiting);
-                Joined::Waits(Ticket { hash, slot, mode })
-            }
-        }
+        admit(entries, queues, last_token, hash, id, mode).map_err(|entry| {
+            let slot = enqueue(entry, queues, waiters, mode, waiting());
+            Ticket { hash, slot, mode }
+        })
     }
 
     /// Takes the turn of `ticket` if it has come, and gives the ticket back otherwise.
@@ -322,10 +347,18 @@ impl<I, W, S> LockTable<I, W, S> {
     /// If the ticket is another table's and fits nothing here; otherwise somebody else's place is
     /// taken for it.
     pub fn take_turn(&mut self, ticket: Ticket) -> Result<Hold, Ticket> {
-        let Some(token) = self.waiters[ticket.slot as usize].turn() else {
-            return Err(ticket);
+        self.poll_turn(&ticket).map_err(|_| ticket)
+    }
+
+    /// Takes the turn of `ticket` if it has come, which uses the ticket up; returns what is to come
+    /// back with it otherwise.
+    #[inline]
+    pub(crate) fn poll_turn(&mut self, ticket: &Ticket) -> Result<Hold, &mut W> {
+        let slot = ticket.slot as usize;
+        let Some(token) = self.waiters[slot].turn() else {
+            return Err(self.waiters[slot].waiting_mut().expect("invariant 6: it has no turn"));
         };
-        let waiter = self.waiters.remove(ticket.slot as usize);
+        let waiter = self.waiters.remove(slot);
         self.queues[waiter.queue as usize].turn_taken();
         Ok(match waiter.mode {
             Mode::Exclusive => Hold::exclusive(ticket.hash, token),
@@ -382,11 +415,14 @@ impl<I, W, S> LockTable<I, W, S> {
                 self.forget_if_idle();
                 Due::of_id(id)
             }
-            View::Queue(index) => {
-                self.queues[index].end_hold(hold.mode());
-                self.pass_on(hold.hash, index)
-            }
+            View::Queue(index) => self.release_queued(hold.hash, index, hold.mode()),
         }
+    }
+
+    #[inline(never)]
+    fn release_queued(&mut self, hash: u64, index: usize, mode: Mode) -> Due<I, W> {
+        self.queues[index].end_hold(mode);
+        self.pass_on(hash, index)
     }
 
     /// Turns an exclusive hold into a shared one, without a gap and with the same token; the shared
@@ -456,12 +492,12 @@ impl<I, W, S> LockTable<I, W, S> {
     }
 
     /// Hands the lock to all at the head that go with the holders (invariants 5 and 8).
+    #[inline]
     fn hand_over(&mut self, index: usize) -> Turns<W> {
         let queue = &mut self.queues[index];
         let mut turns = Turns::default();
-        while let Some(mode) = queue.next_mode(&self.waiters) {
-            let token = next_token(&mut self.last_token);
-            turns.push(queue.hand_over(&mut self.waiters, token, mode));
+        while let Some(waiting) = queue.hand_over(&mut self.waiters, &mut self.last_token) {
+            turns.push(waiting);
         }
         turns
     }
@@ -606,6 +642,19 @@ where
     }
 }
 
+/// Appends a waiter to the queue of an entry and returns its slot.
+#[inline(never)]
+fn enqueue<I, W>(
+    entry: &mut Entry<I>,
+    queues: &mut Slab<Queue>,
+    waiters: &mut Slab<Waiter<W>>,
+    mode: Mode,
+    waiting: W,
+) -> u32 {
+    let index = entry.queue(queues);
+    queues[index].join(waiters, index, mode, waiting)
+}
+
 /// The first hold of an id: a lone holder's word, or a queue for a shared one.
 #[inline]
 fn first_hold(hash: u64, token: NonZeroU64, mode: Mode, queues: &mut Slab<Queue>) -> (State, Hold) {
@@ -619,7 +668,7 @@ fn first_hold(hash: u64, token: NonZeroU64, mode: Mode, queues: &mut Slab<Queue>
 }
 
 #[inline]
-fn next_token(last: &mut u64) -> NonZeroU64 {
+pub(crate) fn next_token(last: &mut u64) -> NonZeroU64 {
     *last += 1;
     NonZeroU64::new(*last).expect("2^63 holds are out of reach")
 }

@@ -216,6 +216,7 @@ fn a_waker_that_panics_when_cloned_leaves_no_ghost() {
     let mut future = mutex.lock(&1);
     panics(|| drop(poll(&mut future, &waker)));
     mutex.check();
+    drop(future);
     assert_eq!(mutex.waiting(&1), 0);
     drop(guard);
     assert!(mutex.is_empty());

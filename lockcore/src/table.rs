@@ -58,19 +58,21 @@ impl Ticket {
 pub struct Hold {
     hash: u64,
     token: NonZeroU64,
-    /// The queue of a shared hold; an exclusive one is found by its token.
+    /// The queue and the mode, if the id had a queue when the hold began. A lone exclusive hold is found
+    /// by its token.
     queue: Option<NonZeroU64>,
 }
 
 impl Hold {
     #[inline]
-    fn exclusive(hash: u64, token: NonZeroU64) -> Self {
+    fn lone(hash: u64, token: NonZeroU64) -> Self {
         Self { hash, token, queue: None }
     }
 
     #[inline]
-    fn shared(hash: u64, token: NonZeroU64, queue: usize) -> Self {
-        Self { hash, token, queue: NonZeroU64::new(queue as u64 + 1) }
+    fn queued(hash: u64, token: NonZeroU64, mode: Mode, queue: usize) -> Self {
+        let shared = u64::from(mode == Mode::Shared);
+        Self { hash, token, queue: NonZeroU64::new((queue as u64 + 1) << 1 | shared) }
     }
 
     /// Returns the fencing token: greater than that of every earlier hold of the same id.
@@ -80,7 +82,10 @@ impl Hold {
 
     /// Returns the mode in which the id is held.
     pub fn mode(&self) -> Mode {
-        if self.queue.is_some() { Mode::Shared } else { Mode::Exclusive }
+        match self.queue {
+            Some(queue) if queue.get() & 1 == 1 => Mode::Shared,
+            Some(_) | None => Mode::Exclusive,
+        }
     }
 
     /// Returns the hash of the id, which says in which of several tables the hold is.
@@ -89,8 +94,8 @@ impl Hold {
     }
 
     #[inline]
-    fn shared_queue(&self) -> Option<usize> {
-        self.queue.map(|queue| (queue.get() - 1) as usize)
+    fn queue(&self) -> Option<usize> {
+        self.queue.map(|queue| (queue.get() >> 1) as usize - 1)
     }
 }
 
@@ -203,7 +208,7 @@ impl<I> Entry<I> {
 
     #[inline]
     fn is_held_by(&self, hold: &Hold, queues: &Slab<Queue>) -> bool {
-        match (self.state.view(), hold.shared_queue()) {
+        match (self.state.view(), hold.queue()) {
             (View::Lone(token), None) => token == hold.token,
             (View::Queue(index), None) => queues[index].holders() == Holders::Exclusive(hold.token),
             (View::Queue(index), Some(queue)) => index == queue,
@@ -360,10 +365,7 @@ impl<I, W, S> LockTable<I, W, S> {
         };
         let waiter = self.waiters.remove(slot);
         self.queues[waiter.queue as usize].turn_taken();
-        Ok(match waiter.mode {
-            Mode::Exclusive => Hold::exclusive(ticket.hash, token),
-            Mode::Shared => Hold::shared(ticket.hash, token, waiter.queue as usize),
-        })
+        Ok(Hold::queued(ticket.hash, token, waiter.mode, waiter.queue as usize))
     }
 
     /// Returns what is to come back with the turn of `ticket`, for replacement while it waits.
@@ -404,6 +406,9 @@ impl<I, W, S> LockTable<I, W, S> {
     /// for it.
     #[inline]
     pub fn release(&mut self, hold: Hold) -> Due<I, W> {
+        if let Some(index) = hold.queue() {
+            return self.release_queued(hold.hash, index, hold.mode());
+        }
         let entry = self
             .entries
             .find_entry(hold.hash, |entry| entry.is_held_by(&hold, &self.queues))
@@ -415,7 +420,7 @@ impl<I, W, S> LockTable<I, W, S> {
                 self.forget_if_idle();
                 Due::of_id(id)
             }
-            View::Queue(index) => self.release_queued(hold.hash, index, hold.mode()),
+            View::Queue(index) => self.release_queued(hold.hash, index, Mode::Exclusive),
         }
     }
 
@@ -443,7 +448,7 @@ impl<I, W, S> LockTable<I, W, S> {
         let queue = &mut self.queues[index];
         queue.end_hold(Mode::Exclusive);
         queue.hold(hold.token, Mode::Shared);
-        (Hold::shared(hold.hash, hold.token, index), self.pass_on(hold.hash, index))
+        (Hold::queued(hold.hash, hold.token, Mode::Shared, index), self.pass_on(hold.hash, index))
     }
 
     /// Returns the id of a hold: O(1), without comparing ids.
@@ -635,7 +640,7 @@ where
                 // A queue's exclusive holder admits nobody, so the newcomer is shared.
                 let token = next_token(last_token);
                 queues[index].hold(token, mode);
-                Ok(Hold::shared(hash, token, index))
+                Ok(Hold::queued(hash, token, Mode::Shared, index))
             }
             View::Queue(_) | View::Lone(_) => Err(occupied.into_mut()),
         },
@@ -659,10 +664,10 @@ fn enqueue<I, W>(
 #[inline]
 fn first_hold(hash: u64, token: NonZeroU64, mode: Mode, queues: &mut Slab<Queue>) -> (State, Hold) {
     match mode {
-        Mode::Exclusive => (State::lone(token), Hold::exclusive(hash, token)),
+        Mode::Exclusive => (State::lone(token), Hold::lone(hash, token)),
         Mode::Shared => {
             let index = queues.insert(Queue::new(Holders::Shared(1)));
-            (State::queue(index), Hold::shared(hash, token, index))
+            (State::queue(index), Hold::queued(hash, token, mode, index))
         }
     }
 }

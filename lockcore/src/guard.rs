@@ -5,8 +5,8 @@ use core::fmt;
 use lock_api::RawMutex;
 
 use crate::{
+    handles::{Hold, Mode},
     shards::Shards,
-    table::{Hold, Mode},
 };
 
 /// Holds an id until it is dropped; the next in the queue then holds it.

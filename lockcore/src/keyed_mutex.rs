@@ -16,10 +16,10 @@ use lock_api::RawMutex;
 use crate::blocking::block_on;
 use crate::{
     guard::{Guard, OwnedGuard},
+    handles::{Mode, Status},
     lock::{Lock, LockOwned},
     lock_all::{LockAll, in_order},
     shards::{Config, DefaultRawMutex, Shards},
-    table::{Mode, Status},
 };
 
 /// A fair mutex for each id: whoever locks the same id takes turns, other ids are not affected.

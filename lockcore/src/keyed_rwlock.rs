@@ -12,10 +12,10 @@ use lock_api::RawMutex;
 
 use crate::{
     guard::Guard,
+    handles::{Mode, Status},
     lock::{Lock, LockOwned},
     lock_all::LockAll,
     shards::{Config, DefaultRawMutex, Shards},
-    table::{Mode, Status},
 };
 
 /// A fair reader-writer lock for each id: [`KeyedMutex`](crate::KeyedMutex) with a shared mode.

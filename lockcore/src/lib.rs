@@ -42,7 +42,9 @@ extern crate std;
 #[cfg(feature = "std")]
 mod blocking;
 mod due;
+mod entry;
 mod guard;
+mod handles;
 mod keyed_mutex;
 mod keyed_rwlock;
 mod lock;
@@ -54,6 +56,7 @@ mod table;
 
 pub use due::Due;
 pub use guard::{Guard, OwnedGuard};
+pub use handles::{Hold, Joined, Mode, Status, Ticket};
 /// The hasher of ids where none is named: randomly seeded for each lock.
 #[doc(no_inline)]
 pub use hashbrown::DefaultHashBuilder;
@@ -63,4 +66,4 @@ pub use lock::{Lock, LockOwned};
 pub use lock_all::LockAll;
 pub use manager::LockManager;
 pub use shards::{Config, DefaultRawMutex};
-pub use table::{Hold, Joined, LockTable, Mode, Status, Ticket};
+pub use table::LockTable;

@@ -15,8 +15,8 @@ use lock_api::RawMutex;
 
 use crate::{
     guard::{Guard, OwnedGuard},
+    handles::{Hold, Mode, Ticket},
     shards::{Shards, Turn},
-    table::{Hold, Mode, Ticket},
 };
 
 /// Where a request stands.

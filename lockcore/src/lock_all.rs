@@ -16,7 +16,7 @@ use core::{
 
 use lock_api::RawMutex;
 
-use crate::{guard::Guard, lock::Lock, shards::Shards, table::Mode};
+use crate::{guard::Guard, handles::Mode, lock::Lock, shards::Shards};
 
 /// The future of [`KeyedMutex::lock_all`](crate::KeyedMutex::lock_all) and of `read_all` and
 /// `write_all` of a [`KeyedRwLock`](crate::KeyedRwLock); resolves to a [`Guard`] for each id.

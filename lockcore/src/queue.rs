@@ -4,7 +4,10 @@ use core::{mem, num::NonZeroU64};
 
 use slab::Slab;
 
-use crate::table::{Mode, Status, next_token};
+use crate::{
+    handles::{Mode, Status},
+    table::next_token,
+};
 
 /// Stands for "no waiter" in a link.
 const NONE: u32 = u32::MAX;

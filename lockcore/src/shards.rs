@@ -14,7 +14,8 @@ use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::{
     due::Due,
-    table::{Hold, LockTable, Mode, Status, Ticket},
+    handles::{Hold, Mode, Status, Ticket},
+    table::LockTable,
 };
 
 /// The raw lock that guards a shard where none is named: `parking_lot`'s.
@@ -132,7 +133,7 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
         waker: &Waker,
         spare: &mut Option<Waker>,
     ) -> Turn {
-        let mut table = self.table(ticket.hash());
+        let mut table = self.table(ticket.hash);
         let stored = match table.poll_turn(ticket) {
             Ok(hold) => return Turn::Came(hold),
             Err(stored) => stored,
@@ -153,7 +154,7 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
     /// `waker` comes back.
     #[inline]
     pub(crate) fn place_waker(&self, ticket: &Ticket, waker: Waker) -> Result<Waker, Waker> {
-        match self.table(ticket.hash()).waiting_mut(ticket) {
+        match self.table(ticket.hash).waiting_mut(ticket) {
             Some(stored) => Ok(core::mem::replace(stored, waker)),
             None => Err(waker),
         }
@@ -164,24 +165,24 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
     where
         I: Clone,
     {
-        self.table(hold.hash()).id(hold).clone()
+        self.table(hold.hash).id(hold).clone()
     }
 
     #[inline]
     pub(crate) fn cancel(&self, ticket: Ticket) {
-        let due = self.table(ticket.hash()).cancel(ticket);
+        let due = self.table(ticket.hash).cancel(ticket);
         due.wake();
     }
 
     #[inline]
     pub(crate) fn release(&self, hold: Hold) {
-        let due = self.table(hold.hash()).release(hold);
+        let due = self.table(hold.hash).release(hold);
         due.wake();
     }
 
     /// Turns an exclusive hold into a shared one; the caller wakes who is due.
     pub(crate) fn downgrade(&self, hold: Hold) -> (Hold, Due<I, Waker>) {
-        self.table(hold.hash()).downgrade(hold)
+        self.table(hold.hash).downgrade(hold)
     }
 
     /// Returns the number of ids in use; each table is looked at in turn.

@@ -14,116 +14,10 @@ use slab::Slab;
 
 use crate::{
     due::{Due, Turns},
+    entry::{Entry, State, View},
+    handles::{Hold, Joined, Mode, Status, Ticket},
     queue::{Holders, Queue, Waiter},
 };
-
-/// How a lock is held: alone, or together with other shared holders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Mode {
-    /// Alone.
-    Exclusive,
-    /// Together with other shared holders.
-    Shared,
-}
-
-/// The place of one request in a queue: given by [`LockTable::lock`], consumed by leaving.
-///
-/// It is valid for the table that gave it. Dropping it leaks the place, and everybody behind it
-/// waits for good: give it back to [`LockTable::take_turn`] or [`LockTable::cancel`].
-#[derive(Debug)]
-#[must_use = "a ticket that is dropped blocks its queue: take its turn or cancel it"]
-pub struct Ticket {
-    hash: u64,
-    slot: u32,
-    mode: Mode,
-}
-
-impl Ticket {
-    /// Returns the mode that was asked for.
-    pub fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    /// Returns the hash of the id, which says in which of several tables the ticket is.
-    pub(crate) fn hash(&self) -> u64 {
-        self.hash
-    }
-}
-
-/// One hold of one id: given by the table, consumed by [`LockTable::release`].
-///
-/// It is valid for the table that gave it. Dropping it leaks the hold.
-#[derive(Debug)]
-#[must_use = "a hold that is dropped is never released"]
-pub struct Hold {
-    hash: u64,
-    token: NonZeroU64,
-    /// The queue and the mode, if the id had a queue when the hold began. A lone exclusive hold is found
-    /// by its token.
-    queue: Option<NonZeroU64>,
-}
-
-impl Hold {
-    #[inline]
-    fn lone(hash: u64, token: NonZeroU64) -> Self {
-        Self { hash, token, queue: None }
-    }
-
-    #[inline]
-    fn queued(hash: u64, token: NonZeroU64, mode: Mode, queue: usize) -> Self {
-        let shared = u64::from(mode == Mode::Shared);
-        Self { hash, token, queue: NonZeroU64::new((queue as u64 + 1) << 1 | shared) }
-    }
-
-    /// Returns the fencing token: greater than that of every earlier hold of the same id.
-    pub fn token(&self) -> u64 {
-        self.token.get()
-    }
-
-    /// Returns the mode in which the id is held.
-    pub fn mode(&self) -> Mode {
-        match self.queue {
-            Some(queue) if queue.get() & 1 == 1 => Mode::Shared,
-            Some(_) | None => Mode::Exclusive,
-        }
-    }
-
-    /// Returns the hash of the id, which says in which of several tables the hold is.
-    pub(crate) fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    #[inline]
-    fn queue(&self) -> Option<usize> {
-        self.queue.map(|queue| (queue.get() >> 1) as usize - 1)
-    }
-}
-
-/// What [`LockTable::lock`] made of a request.
-#[derive(Debug)]
-#[must_use = "it carries the hold or the place in the queue"]
-pub enum Joined<W> {
-    /// Nobody was ahead: the request holds. What was to come back with the turn is handed back.
-    Holds(Hold, W),
-    /// Somebody is ahead: the request has a place in the queue.
-    Waits(Ticket),
-}
-
-/// What is known of an id in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Status {
-    /// The mode in which it is held.
-    pub mode: Mode,
-    /// How many hold it: 1, or the number of shared holders.
-    pub holders: usize,
-    /// How many of the holders were handed the lock and have not looked yet. If this does not go
-    /// away, somebody keeps a future that nobody polls, and everybody behind it waits.
-    pub turns: usize,
-    /// How many wait for it.
-    pub waiting: usize,
-}
-
 /// Fair locks by id, in exclusive and shared mode: a pure state machine.
 ///
 /// `I` is the id, `W` what the caller wants back when a waiter's turn comes (a `Waker`, a request
@@ -187,67 +81,8 @@ pub struct LockTable<I, W, S = hashbrown::DefaultHashBuilder> {
     hasher: S,
 }
 
-struct Entry<I> {
-    id: I,
-    state: State,
-}
-
-impl<I> Entry<I> {
-    /// Returns the queue of the id, made if there is none.
-    #[inline]
-    fn queue(&mut self, queues: &mut Slab<Queue>) -> usize {
-        match self.state.view() {
-            View::Queue(index) => index,
-            View::Lone(token) => {
-                let index = queues.insert(Queue::new(Holders::Exclusive(token)));
-                self.state = State::queue(index);
-                index
-            }
-        }
-    }
-
-    #[inline]
-    fn is_held_by(&self, hold: &Hold, queues: &Slab<Queue>) -> bool {
-        match (self.state.view(), hold.queue()) {
-            (View::Lone(token), None) => token == hold.token,
-            (View::Queue(index), None) => queues[index].holders() == Holders::Exclusive(hold.token),
-            (View::Queue(index), Some(queue)) => index == queue,
-            (View::Lone(_), Some(_)) => false,
-        }
-    }
-}
-
 /// Room for so many entries at least: the smallest table there is.
 const MIN_CAPACITY: usize = 3;
-
-/// A lone exclusive holder's token or the index of a queue, in one word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct State(u64);
-
-enum View {
-    Lone(NonZeroU64),
-    Queue(usize),
-}
-
-impl State {
-    #[inline]
-    fn lone(token: NonZeroU64) -> Self {
-        Self(token.get() << 1)
-    }
-
-    #[inline]
-    fn queue(index: usize) -> Self {
-        Self((index as u64) << 1 | 1)
-    }
-
-    #[inline]
-    fn view(self) -> View {
-        match NonZeroU64::new(self.0 >> 1) {
-            Some(token) if self.0 & 1 == 0 => View::Lone(token),
-            _ => View::Queue((self.0 >> 1) as usize),
-        }
-    }
-}
 
 impl<I, W, S: Default> LockTable<I, W, S> {
     /// Creates an empty table; nothing is allocated.

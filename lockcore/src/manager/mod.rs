@@ -17,7 +17,10 @@ pub use self::{
     session::{RequestId, SessionId},
     time::Time,
 };
-use crate::table::{Joined, LockTable, Mode, Status};
+use crate::{
+    handles::{Joined, Mode, Status},
+    table::LockTable,
+};
 
 /// What a session asks for with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
 use super::{Outcome, Refusal, Time};
-use crate::table::{Hold, Ticket};
+use crate::handles::{Hold, Ticket};
 
 /// A session of a manager; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -27,17 +27,22 @@ pub(crate) fn block_on<F: Future + Unpin>(
     mut future: F,
     limit: Option<Duration>,
 ) -> Option<F::Output> {
-    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut deadline = None;
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut cx) {
             return Some(output);
         }
-        match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+        let Some(limit) = limit else {
+            thread::park();
+            continue;
+        };
+        let now = Instant::now();
+        match deadline.get_or_insert_with(|| now.checked_add(limit)) {
             None => thread::park(),
-            Some(Duration::ZERO) => return None,
-            Some(left) => thread::park_timeout(left),
+            Some(deadline) if *deadline <= now => return None,
+            Some(deadline) => thread::park_timeout(*deadline - now),
         }
     }
 }

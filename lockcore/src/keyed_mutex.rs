@@ -178,7 +178,11 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
         LockAll::new(&self.shards, ids, Mode::Exclusive)
     }
 
-    /// Locks all of `ids` if nobody holds or waits for any of them, and none of them otherwise.
+    /// Locks all of `ids`, one after the other, and returns `None` if somebody holds or waits for one
+    /// of them. Never waits.
+    ///
+    /// What it had locked till then is released. Others may meet such a short hold: of two that try at
+    /// once, both can be refused.
     ///
     /// The guards are in order of the ids; an id that is named twice is locked once.
     ///
@@ -198,7 +202,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
 
     /// Locks `id` as [`lock`](Self::lock) does, and blocks the thread meanwhile.
     ///
-    /// Not for async code: it keeps the executor's thread from all else.
+    /// Not for async code: it keeps the executor's thread from all else. Nor for a browser's page,
+    /// where a thread cannot block.
     ///
     /// # Fairness, deadlocks, panics
     ///

@@ -57,7 +57,8 @@ mod table;
 pub use due::Due;
 pub use guard::{Guard, OwnedGuard};
 pub use handles::{Hold, Joined, Mode, Status, Ticket};
-/// The hasher of ids where none is named: randomly seeded for each lock.
+/// The hasher of ids where none is named: seeded at random where the platform has randomness (not on
+/// wasm), and no defence against ids that are chosen to collide.
 #[doc(no_inline)]
 pub use hashbrown::DefaultHashBuilder;
 pub use keyed_mutex::KeyedMutex;

@@ -25,7 +25,7 @@ use crate::{guard::Guard, handles::Mode, lock::Lock, shards::Shards};
 ///
 /// # Panics
 ///
-/// When polled after it was ready, if there was an id at all.
+/// When polled after it was ready.
 #[must_use = "a lock future does nothing unless it is polled"]
 pub struct LockAll<'a, 'q, I, Q: ?Sized, S, R: RawMutex> {
     shards: &'a Shards<I, S, R>,
@@ -35,6 +35,7 @@ pub struct LockAll<'a, 'q, I, Q: ?Sized, S, R: RawMutex> {
     /// The one that is asked for.
     lock: Option<Lock<'a, 'q, I, Q, S, R>>,
     guards: Vec<Guard<'a, I, S, R>>,
+    ready: bool,
 }
 
 impl<'a, 'q, I, Q: Ord + ?Sized, S, R: RawMutex> LockAll<'a, 'q, I, Q, S, R> {
@@ -45,7 +46,7 @@ impl<'a, 'q, I, Q: Ord + ?Sized, S, R: RawMutex> LockAll<'a, 'q, I, Q, S, R> {
     ) -> Self {
         let ids = in_order(ids);
         let guards = Vec::with_capacity(ids.len());
-        Self { shards, mode, rest: ids.into_iter(), lock: None, guards }
+        Self { shards, mode, rest: ids.into_iter(), lock: None, guards, ready: false }
     }
 }
 
@@ -67,13 +68,15 @@ where
     type Output = Vec<Guard<'a, I, S, R>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { shards, mode, rest, lock, guards } = self.get_mut();
+        let Self { shards, mode, rest, lock, guards, ready } = self.get_mut();
+        assert!(!*ready, "a lock future was polled after it was ready");
         loop {
             if let Some(lock) = lock {
                 guards.push(ready!(Pin::new(lock).poll(cx)));
             }
             *lock = rest.next().map(|id| Lock::new(shards, id, *mode));
             if lock.is_none() {
+                *ready = true;
                 return Poll::Ready(mem::take(guards));
             }
         }

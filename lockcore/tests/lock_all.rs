@@ -28,6 +28,15 @@ fn no_ids_are_no_guards() {
 }
 
 #[test]
+#[should_panic = "polled after it was ready"]
+fn it_is_ready_once() {
+    let mutex = KeyedMutex::<u64>::new();
+    let mut all = Task::new(mutex.lock_all(&[1, 2]));
+    drop(all.ready());
+    let _ = all.poll();
+}
+
+#[test]
 fn it_waits_for_each_in_turn_and_holds_what_it_has() {
     let mutex = KeyedMutex::<u64>::new();
     let (second, third) = (mutex.try_lock(&2).unwrap(), mutex.try_lock(&3).unwrap());

@@ -13,6 +13,7 @@ use std::{
 use clap::Parser;
 use lockcore_net::{Error, Server};
 use tracing::{info, level_filters::LevelFilter, warn};
+use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Serves locks by id: whoever locks the same id takes turns, in order of arrival.
 #[derive(Debug, Parser)]
@@ -42,12 +43,15 @@ async fn main() -> ExitCode {
     let level = if arguments.debug { LevelFilter::DEBUG } else { arguments.log_level };
     // Nobody waits for a log that is read slowly, or not at all: lines are dropped then.
     let (log, _flushes_at_the_end) = tracing_appender::non_blocking(io::stderr());
-    tracing_subscriber::fmt()
-        .with_max_level(level)
+    // The frames of HTTP/2 would bury the hand-offs.
+    let ours = Targets::new()
+        .with_default(level.min(LevelFilter::INFO))
+        .with_targets([("lockcore_net", level), ("syncer", level)]);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(log)
         .with_ansi(io::stderr().is_terminal())
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
     match serve(SocketAddr::new(arguments.host, arguments.port)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

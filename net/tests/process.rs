@@ -69,6 +69,10 @@ async fn debug_logs_every_hand_off_and_the_queue() {
     for task in waiting {
         in_time(task).await.unwrap();
     }
+    syncer.process.start_kill().unwrap();
+    while let Some(line) = in_time(syncer.log.next_line()).await.unwrap() {
+        assert!(line.contains(" lockcore_net::"), "{line}");
+    }
 }
 
 #[tokio::test]

@@ -58,6 +58,9 @@ impl Default for Limits {
     }
 }
 
+/// Up to how many ids, and as many waiters, memory is kept when nobody holds or waits any more.
+const IDLE_CAPACITY: usize = 65_536;
+
 /// The brain of a lock server: sessions that lock ids, wait, hold and leave.
 ///
 /// It does no input or output and reads no clock. Calls say what clients ask for and what time it
@@ -101,7 +104,9 @@ pub struct LockManager {
 impl LockManager {
     /// Creates a manager without sessions.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
+        let mut manager = Self { limits, ..Self::default() };
+        manager.table.set_idle_capacity(IDLE_CAPACITY);
+        manager
     }
 
     /// Opens a session.

@@ -5,7 +5,7 @@
 //! `cargo run --example payment -- --port 8001` and `cargo run --example payment -- --port 8002`.
 //! Then: `curl 'http://127.0.0.1:8001/payment?payment_id=123'`, a few times at once, on both ports.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -58,7 +58,17 @@ impl Locks {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("payment: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn Error>> {
     let Arguments { port, syncer: address, work } = Arguments::parse();
     let client = Mutex::new(Client::connect(&address).await?);
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;

@@ -1,6 +1,6 @@
 //! [`KeyedMutex`]: a mutex for each id.
 
-use alloc::{borrow::ToOwned, vec::Vec};
+use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use core::time::Duration;
 use core::{
@@ -15,6 +15,7 @@ use lock_api::RawMutex;
 #[cfg(feature = "std")]
 use crate::blocking::block_on;
 use crate::{
+    from_borrowed::FromBorrowed,
     guard::{Guard, OwnedGuard},
     handles::{Mode, Status},
     lock::{Lock, LockOwned},
@@ -103,8 +104,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
     /// ```
     pub fn lock<'q, Q>(&self, id: &'q Q) -> Lock<'_, 'q, I, Q, S, R>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
     {
         Lock::new(&self.shards, id, Mode::Exclusive)
     }
@@ -172,8 +173,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
         ids: impl IntoIterator<Item = &'q Q>,
     ) -> LockAll<'_, 'q, I, Q, S, R>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Ord + ToOwned<Owned = I> + ?Sized + 'q,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Ord + ?Sized + 'q,
     {
         LockAll::new(&self.shards, ids, Mode::Exclusive)
     }
@@ -194,8 +195,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
         ids: impl IntoIterator<Item = &'q Q>,
     ) -> Option<Vec<Guard<'_, I, S, R>>>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Ord + ToOwned<Owned = I> + ?Sized + 'q,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Ord + ?Sized + 'q,
     {
         in_order(ids).into_iter().map(|id| self.try_lock(id)).collect()
     }
@@ -223,8 +224,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
     #[cfg(feature = "std")]
     pub fn blocking_lock<Q>(&self, id: &Q) -> Guard<'_, I, S, R>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
     {
         let lock = Lock::new(&self.shards, id, Mode::Exclusive);
         block_on(lock, None).expect("there is no limit")
@@ -250,8 +251,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
     #[cfg(feature = "std")]
     pub fn blocking_lock_timeout<Q>(&self, id: &Q, limit: Duration) -> Option<Guard<'_, I, S, R>>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
     {
         block_on(Lock::new(&self.shards, id, Mode::Exclusive), Some(limit))
     }
@@ -277,8 +278,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
     /// ```
     pub fn try_lock<Q>(&self, id: &Q) -> Option<Guard<'_, I, S, R>>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
     {
         Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Exclusive)?))
     }
@@ -290,8 +291,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
     /// As [`try_lock`](Self::try_lock).
     pub fn try_lock_owned<Q>(&self, id: &Q) -> Option<OwnedGuard<I, S, R>>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
     {
         let hold = self.shards.try_lock(id, Mode::Exclusive)?;
         Some(OwnedGuard::new(self.shards.clone(), hold))

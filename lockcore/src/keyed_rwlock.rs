@@ -1,6 +1,6 @@
 //! [`KeyedRwLock`]: a reader-writer lock for each id.
 
-use alloc::{borrow::ToOwned, vec::Vec};
+use alloc::vec::Vec;
 use core::{
     borrow::Borrow,
     fmt,
@@ -11,6 +11,7 @@ use hashbrown::DefaultHashBuilder;
 use lock_api::RawMutex;
 
 use crate::{
+    from_borrowed::FromBorrowed,
     guard::Guard,
     handles::{Mode, Status},
     lock::{Lock, LockOwned},
@@ -60,8 +61,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
     /// with a writer that queued in between.
     pub fn read<'q, Q>(&self, id: &'q Q) -> Lock<'_, 'q, I, Q, S, R>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
     {
         Lock::new(&self.shards, id, Mode::Shared)
     }
@@ -73,8 +74,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
     /// As [`KeyedMutex::lock`](crate::KeyedMutex::lock).
     pub fn write<'q, Q>(&self, id: &'q Q) -> Lock<'_, 'q, I, Q, S, R>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
     {
         Lock::new(&self.shards, id, Mode::Exclusive)
     }
@@ -114,8 +115,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
         ids: impl IntoIterator<Item = &'q Q>,
     ) -> LockAll<'_, 'q, I, Q, S, R>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Ord + ToOwned<Owned = I> + ?Sized + 'q,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Ord + ?Sized + 'q,
     {
         LockAll::new(&self.shards, ids, Mode::Shared)
     }
@@ -126,8 +127,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
         ids: impl IntoIterator<Item = &'q Q>,
     ) -> LockAll<'_, 'q, I, Q, S, R>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Ord + ToOwned<Owned = I> + ?Sized + 'q,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Ord + ?Sized + 'q,
     {
         LockAll::new(&self.shards, ids, Mode::Exclusive)
     }
@@ -135,8 +136,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
     /// Locks `id` together with other readers if no writer holds it and nobody waits for it.
     pub fn try_read<Q>(&self, id: &Q) -> Option<Guard<'_, I, S, R>>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
     {
         Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Shared)?))
     }
@@ -144,8 +145,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
     /// Locks `id` alone if nobody holds it or waits for it.
     pub fn try_write<Q>(&self, id: &Q) -> Option<Guard<'_, I, S, R>>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
     {
         Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Exclusive)?))
     }

@@ -43,6 +43,7 @@ extern crate std;
 mod blocking;
 mod due;
 mod entry;
+mod from_borrowed;
 mod guard;
 mod handles;
 mod keyed_mutex;
@@ -55,6 +56,7 @@ mod shards;
 mod table;
 
 pub use due::Due;
+pub use from_borrowed::FromBorrowed;
 pub use guard::{Guard, OwnedGuard};
 pub use handles::{Hold, Joined, Mode, Status, Ticket};
 /// The hasher of ids where none is named: seeded at random where the platform has randomness (not on

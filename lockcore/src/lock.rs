@@ -1,6 +1,5 @@
 //! The futures: [`Lock`] and [`LockOwned`].
 
-use alloc::borrow::ToOwned;
 use core::{
     borrow::Borrow,
     fmt,
@@ -14,6 +13,7 @@ use core::{
 use lock_api::RawMutex;
 
 use crate::{
+    from_borrowed::FromBorrowed,
     guard::{Guard, OwnedGuard},
     handles::{Hold, Mode, Ticket},
     shards::{Shards, Turn},
@@ -49,8 +49,8 @@ impl<N> State<N> {
     ) -> Poll<G>
     where
         N: Borrow<Q>,
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
         S: BuildHasher + Clone,
         R: RawMutex,
     {
@@ -168,8 +168,8 @@ impl<'a, 'q, I, Q: ?Sized, S, R: RawMutex> Lock<'a, 'q, I, Q, S, R> {
 
 impl<'a, I, Q, S, R> Future for Lock<'a, '_, I, Q, S, R>
 where
-    I: Borrow<Q> + Hash,
-    Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    I: FromBorrowed<Q> + Hash,
+    Q: Hash + Eq + ?Sized,
     S: BuildHasher + Clone,
     R: RawMutex,
 {

@@ -1,11 +1,7 @@
 //! [`LockAll`]: several ids, one after the other, in the same order for everybody.
 
-use alloc::{
-    borrow::ToOwned,
-    vec::{self, Vec},
-};
+use alloc::vec::{self, Vec};
 use core::{
-    borrow::Borrow,
     fmt,
     future::Future,
     hash::{BuildHasher, Hash},
@@ -16,7 +12,7 @@ use core::{
 
 use lock_api::RawMutex;
 
-use crate::{guard::Guard, handles::Mode, lock::Lock, shards::Shards};
+use crate::{from_borrowed::FromBorrowed, guard::Guard, handles::Mode, lock::Lock, shards::Shards};
 
 /// The future of [`KeyedMutex::lock_all`](crate::KeyedMutex::lock_all) and of `read_all` and
 /// `write_all` of a [`KeyedRwLock`](crate::KeyedRwLock); resolves to a [`Guard`] for each id.
@@ -60,8 +56,8 @@ pub(crate) fn in_order<'a, Q: Ord + ?Sized>(ids: impl IntoIterator<Item = &'a Q>
 
 impl<'a, I, Q, S, R> Future for LockAll<'a, '_, I, Q, S, R>
 where
-    I: Borrow<Q> + Hash,
-    Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+    I: FromBorrowed<Q> + Hash,
+    Q: Hash + Eq + ?Sized,
     S: BuildHasher + Clone,
     R: RawMutex,
 {

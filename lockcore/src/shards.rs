@@ -1,7 +1,7 @@
 //! [`Shards`]: tables shared between tasks and threads. What `KeyedMutex` and `KeyedRwLock` have in
 //! common, which is all but the modes.
 
-use alloc::{borrow::ToOwned, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::{
     borrow::Borrow,
     fmt,
@@ -14,6 +14,7 @@ use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::{
     due::Due,
+    from_borrowed::FromBorrowed,
     handles::{Hold, Mode, Status, Ticket},
     table::LockTable,
 };
@@ -73,8 +74,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
     #[inline]
     pub(crate) fn try_lock<Q>(&self, id: &Q, mode: Mode) -> Option<Hold>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
     {
         let hash = self.hasher.hash_one(id);
         self.table(hash).try_lock(hash, id, mode)
@@ -85,8 +86,8 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
     #[inline]
     pub(crate) fn join<Q>(&self, id: &Q, mode: Mode) -> Result<Hold, Ticket>
     where
-        I: Borrow<Q> + Hash,
-        Q: Hash + Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
     {
         let hash = self.hasher.hash_one(id);
         self.table(hash).join(hash, id, mode, || Waker::noop().clone())

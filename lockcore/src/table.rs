@@ -1,6 +1,6 @@
 //! [`LockTable`]: who holds which id, and who waits for it in which order.
 
-use alloc::{borrow::ToOwned, vec::Vec};
+use alloc::vec::Vec;
 use core::{
     borrow::Borrow,
     fmt,
@@ -15,6 +15,7 @@ use slab::Slab;
 use crate::{
     due::{Due, Turns},
     entry::{Entry, State, View},
+    from_borrowed::FromBorrowed,
     handles::{Hold, Joined, Mode, Status, Ticket},
     queue::{Holders, Queue, Waiter},
 };
@@ -129,8 +130,8 @@ impl<I, W, S> LockTable<I, W, S> {
     #[inline]
     pub fn try_lock<Q>(&mut self, hash: u64, id: &Q, mode: Mode) -> Option<Hold>
     where
-        I: Borrow<Q> + Hash,
-        Q: Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
         S: BuildHasher,
     {
         self.make_room();
@@ -147,8 +148,8 @@ impl<I, W, S> LockTable<I, W, S> {
     /// If `Hash`, `Eq` or `Clone` of an id do (the table is then unchanged), and at 2^32 - 1 waiters.
     pub fn lock<Q>(&mut self, hash: u64, id: &Q, mode: Mode, waiting: W) -> Joined<W>
     where
-        I: Borrow<Q> + Hash,
-        Q: Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
         S: BuildHasher,
     {
         let mut waiting = Some(waiting);
@@ -168,8 +169,8 @@ impl<I, W, S> LockTable<I, W, S> {
         waiting: impl FnOnce() -> W,
     ) -> Result<Hold, Ticket>
     where
-        I: Borrow<Q> + Hash,
-        Q: Eq + ToOwned<Owned = I> + ?Sized,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
         S: BuildHasher,
     {
         self.make_room();
@@ -459,12 +460,12 @@ fn admit<'t, I, Q>(
     mode: Mode,
 ) -> Result<Hold, &'t mut Entry<I>>
 where
-    I: Borrow<Q>,
-    Q: Eq + ToOwned<Owned = I> + ?Sized,
+    I: FromBorrowed<Q>,
+    Q: Hash + Eq + ?Sized,
 {
     match entries.entry(hash, |entry| entry.id.borrow() == id, no_rehash) {
         Place::Vacant(vacant) => {
-            let id = id.to_owned();
+            let id = I::from_borrowed(id);
             let token = next_token(last_token);
             let (state, hold) = first_hold(hash, token, mode, queues);
             vacant.insert(Entry { id, state });

@@ -21,7 +21,7 @@ impl<I> Entry<I> {
         match self.state.view() {
             View::Queue(index) => index,
             View::Lone(token) => {
-                let index = queues.insert(Queue::new(Holders::Exclusive(token)));
+                let index = Queue::insert(queues, Holders::Exclusive(token));
                 self.state = State::queue(index);
                 index
             }

@@ -48,6 +48,7 @@ mod guard;
 mod handles;
 mod keyed_mutex;
 mod keyed_rwlock;
+mod list;
 mod lock;
 mod lock_all;
 pub mod manager;

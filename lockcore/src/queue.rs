@@ -6,11 +6,9 @@ use slab::Slab;
 
 use crate::{
     handles::{Mode, Status},
+    list::{Links, List, narrow},
     table::next_token,
 };
-
-/// Stands for "no waiter" in a link.
-const NONE: u32 = u32::MAX;
 
 /// Who holds an id. `Shared(0)` stands for nobody, and only while a hand-off is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +29,7 @@ impl Holders {
 
 pub(crate) struct Queue {
     holders: Holders,
-    head: u32,
-    tail: u32,
+    waiters: List,
     /// Length of the list: counting it would make a look at a long queue O(n).
     waiting: u32,
     /// How many holders have not looked yet: they are in the slab and in no list.
@@ -42,8 +39,7 @@ pub(crate) struct Queue {
 /// A queued request, or one whose turn came and that has not looked yet.
 pub(crate) struct Waiter<W> {
     pub(crate) queue: u32,
-    prev: u32,
-    next: u32,
+    pub(crate) links: Links,
     pub(crate) mode: Mode,
     state: WaiterState<W>,
 }
@@ -75,9 +71,12 @@ impl<W> Waiter<W> {
 }
 
 impl Queue {
+    /// Makes the queue of an id and returns its index, which fits in 32 bits.
     #[inline]
-    pub(crate) fn new(holders: Holders) -> Self {
-        Self { holders, head: NONE, tail: NONE, waiting: 0, turns: 0 }
+    pub(crate) fn insert(queues: &mut Slab<Self>, holders: Holders) -> usize {
+        let index = narrow(queues.vacant_key()) as usize;
+        queues.insert(Self { holders, waiters: List::new(), waiting: 0, turns: 0 });
+        index
     }
 
     #[inline]
@@ -93,7 +92,7 @@ impl Queue {
     /// Returns whether a newcomer may hold at once: it must not overtake (invariant 10).
     #[inline]
     pub(crate) fn admits_newcomer(&self, mode: Mode) -> bool {
-        self.head == NONE && self.holders.admit(mode)
+        self.waiters.is_empty() && self.holders.admit(mode)
     }
 
     /// Adds a holder that the present ones admit.
@@ -127,25 +126,17 @@ impl Queue {
         mode: Mode,
         waiting: W,
     ) -> u32 {
-        let slot = narrow(waiters.vacant_key());
-        let (prev, next) = (self.tail, NONE);
-        waiters.insert(Waiter {
-            queue: narrow(index),
-            prev,
-            next,
-            mode,
-            state: WaiterState::Queued(waiting),
-        });
-        self.relink(waiters, prev, next, slot, slot);
+        let queue = index as u32;
+        let state = WaiterState::Queued(waiting);
         self.waiting += 1;
-        slot
+        self.waiters.push(waiters, |links| Waiter { queue, links, mode, state })
     }
 
     /// Removes a queued waiter from the list and the slab, and returns what it had for its turn.
     #[inline]
     pub(crate) fn leave<W>(&mut self, waiters: &mut Slab<Waiter<W>>, slot: u32) -> W {
-        let Waiter { prev, next, state, .. } = waiters.remove(slot as usize);
-        self.unlink(waiters, prev, next);
+        let Waiter { links, state, .. } = waiters.remove(slot as usize);
+        self.unlink(waiters, links);
         match state {
             WaiterState::Queued(waiting) => waiting,
             WaiterState::Turn(_) => unreachable!("a waiter whose turn came is not in the list"),
@@ -163,10 +154,10 @@ impl Queue {
             return None;
         }
         let token = next_token(last_token);
-        let head = &mut waiters[self.head as usize];
-        let (mode, prev, next) = (head.mode, head.prev, head.next);
+        let head = &mut waiters[self.waiters.head()];
+        let (mode, links) = (head.mode, head.links);
         let state = mem::replace(&mut head.state, WaiterState::Turn(token));
-        self.unlink(waiters, prev, next);
+        self.unlink(waiters, links);
         self.hold(token, mode);
         self.turns += 1;
         match state {
@@ -177,7 +168,7 @@ impl Queue {
 
     #[inline]
     fn admits_head<W>(&self, waiters: &Slab<Waiter<W>>) -> bool {
-        waiters.get(self.head as usize).is_some_and(|head| self.holders.admit(head.mode))
+        waiters.get(self.waiters.head()).is_some_and(|head| self.holders.admit(head.mode))
     }
 
     /// A holder has looked.
@@ -187,29 +178,9 @@ impl Queue {
     }
 
     #[inline]
-    fn unlink<W>(&mut self, waiters: &mut Slab<Waiter<W>>, prev: u32, next: u32) {
-        self.relink(waiters, prev, next, next, prev);
+    fn unlink<W>(&mut self, waiters: &mut Slab<Waiter<W>>, links: Links) {
+        self.waiters.unlink(waiters, links);
         self.waiting -= 1;
-    }
-
-    /// Lets the neighbours `prev` and `next` point at `after` and `before`.
-    #[inline]
-    fn relink<W>(
-        &mut self,
-        waiters: &mut Slab<Waiter<W>>,
-        prev: u32,
-        next: u32,
-        after: u32,
-        before: u32,
-    ) {
-        match prev {
-            NONE => self.head = after,
-            prev => waiters[prev as usize].next = after,
-        }
-        match next {
-            NONE => self.tail = before,
-            next => waiters[next as usize].prev = before,
-        }
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -249,22 +220,11 @@ impl Queue {
             }
         }
         assert!(!self.admits_head(waiters), "invariant 5: the head waits for a reason");
-        let (mut prev, mut slot, mut length) = (NONE, self.head, 0);
-        while slot != NONE {
-            let waiter = &waiters[slot as usize];
+        let length = self.waiters.check(waiters, |waiter| {
             assert_eq!(waiter.queue as usize, index, "invariant 3: a waiter is in its own queue");
-            assert_eq!(waiter.prev, prev, "invariant 3: links match both ways");
             assert!(waiter.turn().is_none(), "invariant 6");
-            (prev, slot, length) = (slot, waiter.next, length + 1);
-        }
-        assert_eq!(self.tail, prev, "invariant 3: the tail is the last");
+        });
         assert_eq!(self.waiting as usize, length, "invariant 3: the length is counted");
         length
     }
-}
-
-/// Shortens a slab index to the 32 bits of a link.
-#[inline]
-fn narrow(index: usize) -> u32 {
-    u32::try_from(index).ok().filter(|index| *index != NONE).expect("fewer than 2^32 - 1 waiters")
 }

@@ -502,7 +502,7 @@ fn first_hold(hash: u64, token: NonZeroU64, mode: Mode, queues: &mut Slab<Queue>
     match mode {
         Mode::Exclusive => (State::lone(token), Hold::lone(hash, token)),
         Mode::Shared => {
-            let index = queues.insert(Queue::new(Holders::Shared(1)));
+            let index = Queue::insert(queues, Holders::Shared(1));
             (State::queue(index), Hold::queued(hash, token, mode, index))
         }
     }

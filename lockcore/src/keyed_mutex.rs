@@ -18,6 +18,7 @@ use crate::{
     from_borrowed::FromBorrowed,
     guard::{Guard, OwnedGuard},
     handles::{Mode, Status},
+    keyed::keyed_lock,
     lock::{Lock, LockOwned},
     lock_all::{LockAll, in_order},
     shards::{Config, DefaultRawMutex, Shards},
@@ -54,19 +55,7 @@ pub struct KeyedMutex<I, S = DefaultHashBuilder, R = DefaultRawMutex> {
     shards: Shards<I, S, R>,
 }
 
-impl<I, S: BuildHasher + Clone + Default, R: RawMutex> KeyedMutex<I, S, R> {
-    /// Creates a mutex in which no id is locked.
-    pub fn new() -> Self {
-        Self::with_config(Config::default())
-    }
-}
-
 impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
-    /// Creates a mutex that is laid out as `config` says.
-    pub fn with_config(config: Config<S>) -> Self {
-        Self { shards: Shards::new(config) }
-    }
-
     /// Locks `id`, waiting until every earlier request for it is gone.
     ///
     /// Takes any borrowed form of the id, such as `&str` for `String`, and clones it only if it is
@@ -297,87 +286,6 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
         let hold = self.shards.try_lock(id, Mode::Exclusive)?;
         Some(OwnedGuard::new(self.shards.clone(), hold))
     }
-
-    /// Returns whether somebody holds `id`. The answer may be out of date when it arrives.
-    pub fn is_locked<Q>(&self, id: &Q) -> bool
-    where
-        I: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.shards.status(id).is_some()
-    }
-
-    /// Returns how many requests wait for `id`, its holder not counted: O(1).
-    pub fn waiting<Q>(&self, id: &Q) -> usize
-    where
-        I: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.shards.status(id).map_or(0, |status| status.waiting)
-    }
-
-    /// Returns what is known of `id`, or `None` if it is free: O(1).
-    pub fn status<Q>(&self, id: &Q) -> Option<Status>
-    where
-        I: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.shards.status(id)
-    }
-
-    /// Returns what is known of each id in use, in no particular order: O(ids).
-    ///
-    /// The tables are looked at one after the other, so it is no picture of one moment, and others are
-    /// kept from one table at a time. `turns` other than 0 that stay are futures that nobody polls.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let payments = lockcore::KeyedMutex::<u64>::new();
-    /// let guard = payments.try_lock(&123).unwrap();
-    /// let [(id, status)] = payments.snapshot()[..] else { panic!() };
-    /// assert_eq!((id, status.holders, status.turns, status.waiting), (123, 1, 0, 0));
-    /// ```
-    pub fn snapshot(&self) -> Vec<(I, Status)>
-    where
-        I: Clone,
-    {
-        self.shards.snapshot()
-    }
-
-    /// Asserts the invariants of every table, for tests and fuzz targets: O(contended ids * waiters).
-    ///
-    /// # Panics
-    ///
-    /// If one is broken.
-    pub fn check(&self)
-    where
-        I: Hash + Eq,
-    {
-        self.shards.check();
-    }
 }
 
-impl<I, S, R: RawMutex> KeyedMutex<I, S, R> {
-    /// Returns the number of ids in use; each of the tables is looked at in turn.
-    pub fn len(&self) -> usize {
-        self.shards.len()
-    }
-
-    /// Returns whether no id is in use.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl<I, S: BuildHasher + Clone + Default, R: RawMutex> Default for KeyedMutex<I, S, R> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<I, S, R: RawMutex> fmt::Debug for KeyedMutex<I, S, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KeyedMutex").field(&self.shards).finish()
-    }
-}
+keyed_lock!(KeyedMutex);

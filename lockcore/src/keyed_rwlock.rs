@@ -14,6 +14,7 @@ use crate::{
     from_borrowed::FromBorrowed,
     guard::Guard,
     handles::{Mode, Status},
+    keyed::keyed_lock,
     lock::{Lock, LockOwned},
     lock_all::LockAll,
     shards::{Config, DefaultRawMutex, Shards},
@@ -40,19 +41,7 @@ pub struct KeyedRwLock<I, S = DefaultHashBuilder, R = DefaultRawMutex> {
     shards: Shards<I, S, R>,
 }
 
-impl<I, S: BuildHasher + Clone + Default, R: RawMutex> KeyedRwLock<I, S, R> {
-    /// Creates a lock in which no id is held.
-    pub fn new() -> Self {
-        Self::with_config(Config::default())
-    }
-}
-
 impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
-    /// Creates a lock that is laid out as `config` says.
-    pub fn with_config(config: Config<S>) -> Self {
-        Self { shards: Shards::new(config) }
-    }
-
     /// Locks `id` together with other readers, waiting until every earlier writer is gone.
     ///
     /// # Fairness, cancel safety, deadlocks, panics
@@ -150,58 +139,6 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
     {
         Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Exclusive)?))
     }
-
-    /// Returns what is known of each id in use, in no particular order: O(ids). As
-    /// [`KeyedMutex::snapshot`](crate::KeyedMutex::snapshot).
-    pub fn snapshot(&self) -> Vec<(I, Status)>
-    where
-        I: Clone,
-    {
-        self.shards.snapshot()
-    }
-
-    /// Returns who holds `id` and how many wait for it, or `None` if it is free: O(1).
-    pub fn status<Q>(&self, id: &Q) -> Option<Status>
-    where
-        I: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.shards.status(id)
-    }
-
-    /// Asserts the invariants of every table, for tests and fuzz targets: O(contended ids * waiters).
-    ///
-    /// # Panics
-    ///
-    /// If one is broken.
-    pub fn check(&self)
-    where
-        I: Hash + Eq,
-    {
-        self.shards.check();
-    }
 }
 
-impl<I, S, R: RawMutex> KeyedRwLock<I, S, R> {
-    /// Returns the number of ids in use; each of the tables is looked at in turn.
-    pub fn len(&self) -> usize {
-        self.shards.len()
-    }
-
-    /// Returns whether no id is in use.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl<I, S: BuildHasher + Clone + Default, R: RawMutex> Default for KeyedRwLock<I, S, R> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<I, S, R: RawMutex> fmt::Debug for KeyedRwLock<I, S, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KeyedRwLock").field(&self.shards).finish()
-    }
-}
+keyed_lock!(KeyedRwLock);

@@ -46,6 +46,7 @@ mod entry;
 mod from_borrowed;
 mod guard;
 mod handles;
+mod keyed;
 mod keyed_mutex;
 mod keyed_rwlock;
 mod list;

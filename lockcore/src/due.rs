@@ -8,7 +8,8 @@ use core::{
     task::Waker,
 };
 
-/// What became due when somebody left: whose turn came, and what is to be dropped.
+/// What became due when somebody left: whose turn came, who watched what is free, and what is to be
+/// dropped. When the table was closed: whose wait ended.
 ///
 /// The table is free of foreign code: wakers and ids are called and dropped by its caller, after
 /// the borrow. Dropping a `Due` drops the id and the displaced `W`, and forgets to tell those whose
@@ -17,42 +18,55 @@ use core::{
 pub struct Due<I, W>(Outcome<I, W>);
 
 enum Outcome<I, W> {
-    /// Nobody uses the id any more.
+    /// Nobody uses the id any more, and nobody watched it.
     Free(I),
-    /// Whose turn came, if any, and what the leaver itself had stored.
-    InUse(Turns<W>, Option<W>),
+    /// Who is to be told, and what is to be dropped after that.
+    Told(Turns<W>, Last<I, W>),
+}
+
+enum Last<I, W> {
+    Nothing,
+    /// What nobody uses any more.
+    Id(I),
+    /// What the leaver itself had stored.
+    Displaced(W),
 }
 
 impl<I, W> Due<I, W> {
-    pub(crate) fn of_id(id: I) -> Self {
-        Self(Outcome::Free(id))
+    /// Of an id that nobody uses any more, and of those who watched that.
+    #[inline]
+    pub(crate) fn of_id(id: I, told: Turns<W>) -> Self {
+        match told {
+            Turns::None => Self(Outcome::Free(id)),
+            Turns::One(_) | Turns::More(_) => Self(Outcome::Told(told, Last::Id(id))),
+        }
     }
 
     pub(crate) fn of_turns(turns: Turns<W>) -> Self {
-        Self(Outcome::InUse(turns, None))
+        Self(Outcome::Told(turns, Last::Nothing))
     }
 
     pub(crate) fn of_leaver(turns: Turns<W>, displaced: W) -> Self {
-        Self(Outcome::InUse(turns, Some(displaced)))
+        Self(Outcome::Told(turns, Last::Displaced(displaced)))
     }
 
-    /// Returns those whose turn came, in the order of their queue. What is to be dropped is dropped
-    /// after the last of them.
+    /// Returns those whose turn came, whose wait ended, or who watched what is free, in the order of
+    /// their queue. What is to be dropped is dropped after the last of them.
     pub fn into_turns(self) -> impl Iterator<Item = W> {
-        let (turns, dropped_last) = match self.0 {
-            Outcome::Free(id) => (Turns::None, (Some(id), None)),
-            Outcome::InUse(turns, displaced) => (turns, (None, displaced)),
+        let (turns, last) = match self.0 {
+            Outcome::Free(id) => (Turns::None, Last::Id(id)),
+            Outcome::Told(turns, last) => (turns, last),
         };
-        let mut dropped_last = Some(dropped_last);
+        let mut last = Some(last);
         turns.into_iter().chain(iter::from_fn(move || {
-            drop(dropped_last.take());
+            drop(last.take());
             None
         }))
     }
 }
 
 impl<I> Due<I, Waker> {
-    /// Wakes those whose turn came, in the order of their queue.
+    /// Wakes those of [`into_turns`](Self::into_turns), in their order.
     ///
     /// # Panics
     ///
@@ -62,26 +76,31 @@ impl<I> Due<I, Waker> {
     pub fn wake(self) {
         match self.0 {
             Outcome::Free(id) => drop(id),
-            Outcome::InUse(turns, displaced) => wake(turns, displaced),
+            Outcome::Told(turns, last) => wake(turns, last),
         }
     }
 }
 
 #[inline(never)]
-fn wake(turns: Turns<Waker>, displaced: Option<Waker>) {
+fn wake<I>(turns: Turns<Waker>, last: Last<I, Waker>) {
     match turns {
         Turns::None => {}
         Turns::One(waker) => waker.wake(),
-        Turns::More(turns) => WakeRest(turns.into_iter()).wake(),
+        Turns::More(turns) => wake_all(turns),
     }
-    drop(displaced);
+    drop(last);
+}
+
+/// Wakes all, those after one that panics included.
+pub(crate) fn wake_all(wakers: Vec<Waker>) {
+    WakeRest(wakers.into_iter()).wake();
 }
 
 impl<I, W> fmt::Debug for Due<I, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let turns = match &self.0 {
             Outcome::Free(_) => 0,
-            Outcome::InUse(turns, _) => turns.len(),
+            Outcome::Told(turns, _) => turns.len(),
         };
         f.debug_struct("Due").field("turns", &turns).finish_non_exhaustive()
     }

@@ -76,6 +76,26 @@ impl Hold {
     }
 }
 
+/// Somebody who watches an id or a table: given by [`LockTable::watch`](crate::LockTable::watch) and
+/// [`watch_all`](crate::LockTable::watch_all), consumed by [`unwatch`](crate::LockTable::unwatch).
+///
+/// It is valid for the table that gave it. Dropping it leaks its slot, and blocks nobody.
+#[derive(Debug)]
+#[must_use = "a watch that is dropped is never taken off: unwatch it"]
+pub struct Watch {
+    pub(crate) slot: u32,
+}
+
+/// Why a ticket has no turn to take.
+#[derive(Debug)]
+#[must_use = "it carries the place in the queue"]
+pub enum NoTurn<T = Ticket> {
+    /// It waits still, and its place is given back.
+    Waits(T),
+    /// The table was closed while it waited. The ticket is used up.
+    Closed,
+}
+
 /// What [`LockTable::lock`](crate::LockTable::lock) made of a request.
 #[derive(Debug)]
 #[must_use = "it carries the hold or the place in the queue"]
@@ -84,6 +104,8 @@ pub enum Joined<W> {
     Holds(Hold, W),
     /// Somebody is ahead: the request has a place in the queue.
     Waits(Ticket),
+    /// The table is closed: the request is refused. What was to come back is handed back.
+    Closed(W),
 }
 
 /// What is known of an id in use.

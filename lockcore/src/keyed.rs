@@ -36,6 +36,43 @@ macro_rules! keyed_lock {
                 self.shards.status(id).map_or(0, |status| status.waiting)
             }
 
+            /// Waits until nobody holds `id` or waits for it; ready at once if that is so.
+            ///
+            /// It takes no place in the queue, and others may lock the id again before the caller
+            /// looks: it was free at a moment after the first poll. To keep others out, lock it.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future leaves nothing behind.
+            ///
+            /// # Deadlocks
+            ///
+            /// A task that holds the id waits for good. Nobody else waits for this future.
+            ///
+            /// # Panics
+            ///
+            /// Polling panics if `Hash` or `Eq` of the id does.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # futures::executor::block_on(async {
+            /// let payments = lockcore::KeyedMutex::<u64>::new();
+            /// let guard = payments.lock(&123).await;
+            /// std::thread::scope(|threads| {
+            ///     threads.spawn(|| futures::executor::block_on(payments.free(&123)));
+            ///     drop(guard);
+            /// });
+            /// # });
+            /// ```
+            pub fn free<'q, Q>(&self, id: &'q Q) -> Free<'_, 'q, I, Q, S, R>
+            where
+                I: Borrow<Q>,
+                Q: Hash + Eq + ?Sized,
+            {
+                Free::new(&self.shards, id)
+            }
+
             /// Returns what is known of `id`, or `None` if it is free: O(1).
             pub fn status<Q>(&self, id: &Q) -> Option<Status>
             where
@@ -81,6 +118,83 @@ macro_rules! keyed_lock {
         }
 
         impl<I, S, R: RawMutex> $name<I, S, R> {
+            /// Closes the lock, for good: queued requests are woken and end, and so do later ones.
+            ///
+            /// Who holds goes on holding, and a turn that was handed over may still be taken.
+            /// Requests end as follows; when this returns, no other can begin to wait or to hold.
+            /// Closing twice does nothing. O(contended ids and waiters).
+            ///
+            /// | request | on a closed lock |
+            /// |---|---|
+            /// | a future with `or_closed` | resolves to [`Closed`](crate::Closed) |
+            /// | a future without it, and what blocks without a limit | panics when it is polled |
+            /// | what tries, and what blocks with a limit | returns `None` |
+            ///
+            /// [`drained`](Self::drained) then waits until all who hold are gone.
+            ///
+            /// # Panics
+            ///
+            /// If a waker does; the lock is closed and the others are woken all the same.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # futures::executor::block_on(async {
+            /// use lockcore::{Closed, KeyedMutex};
+            ///
+            /// let payments = KeyedMutex::<u64>::new();
+            /// let guard = payments.lock(&123).await;
+            /// let waits = payments.lock(&123).or_closed();
+            /// payments.close();
+            /// assert!(matches!(waits.await, Err(Closed)));
+            /// assert!(payments.try_lock(&456).is_none());
+            /// drop(guard);
+            /// payments.drained().await;
+            /// # });
+            /// ```
+            pub fn close(&self) {
+                self.shards.close();
+            }
+
+            /// Returns whether the lock is closed.
+            pub fn is_closed(&self) -> bool {
+                self.shards.is_closed()
+            }
+
+            /// Waits until every table was seen empty, one after the other; ready at once if that is
+            /// so.
+            ///
+            /// After [`close`](Self::close) this means that nobody holds an id or waits for one, and
+            /// nobody will. On an open lock an id may be locked in one table while another is waited
+            /// for: it then only means that whoever held or waited at the first poll is gone.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future leaves nothing behind.
+            ///
+            /// # Deadlocks
+            ///
+            /// A task that holds an id waits for good, and on an open lock so may one where a table
+            /// is never empty. Nobody else waits for this future.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # futures::executor::block_on(async {
+            /// let payments = lockcore::KeyedMutex::<u64>::new();
+            /// let guard = payments.lock(&123).await;
+            /// payments.close();
+            /// std::thread::scope(|threads| {
+            ///     threads.spawn(|| futures::executor::block_on(payments.drained()));
+            ///     drop(guard);
+            /// });
+            /// assert!(payments.is_empty());
+            /// # });
+            /// ```
+            pub fn drained(&self) -> Drained<'_, I, S, R> {
+                Drained::new(&self.shards)
+            }
+
             /// Returns the number of ids in use; each of the tables is looked at in turn, so it is no
             /// count of one moment.
             pub fn len(&self) -> usize {

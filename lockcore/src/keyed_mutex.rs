@@ -15,6 +15,7 @@ use lock_api::RawMutex;
 #[cfg(feature = "std")]
 use crate::blocking::block_on;
 use crate::{
+    drain::{Drained, Free},
     from_borrowed::FromBorrowed,
     guard::{Guard, OwnedGuard},
     handles::{Mode, Status},
@@ -78,7 +79,9 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
     ///
     /// # Panics
     ///
-    /// Polling panics if `Hash`, `Eq` or `Clone` of the id does; no lock is affected.
+    /// Polling panics if `Hash`, `Eq` or `Clone` of the id does; no lock is affected. It panics, too,
+    /// if the mutex is closed before the turn comes: where somebody may [`close`](Self::close) it,
+    /// wait with [`or_closed`](Lock::or_closed).
     ///
     /// # Examples
     ///
@@ -221,11 +224,16 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
     }
 
     /// Locks `id` as [`blocking_lock`](Self::blocking_lock) does, and returns `None` if its turn does
-    /// not come within `limit`. It has then left the queue.
+    /// not come within `limit`, or if the mutex is closed before. It has then left the queue. With
+    /// `Duration::MAX`, closing is all that ends the wait.
     ///
-    /// # Fairness, deadlocks, panics
+    /// # Fairness, deadlocks
     ///
     /// As [`lock`](Self::lock).
+    ///
+    /// # Panics
+    ///
+    /// If `Hash`, `Eq` or `Clone` of the id does; no lock is affected.
     ///
     /// # Examples
     ///
@@ -243,10 +251,11 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
         I: FromBorrowed<Q> + Hash,
         Q: Hash + Eq + ?Sized,
     {
-        block_on(Lock::new(&self.shards, id, Mode::Exclusive), Some(limit))
+        block_on(self.lock(id).or_closed(), Some(limit))?.ok()
     }
 
-    /// Locks `id` if nobody holds it or waits for it, and returns `None` otherwise. Never waits.
+    /// Locks `id` if nobody holds it or waits for it and the mutex is open, and returns `None`
+    /// otherwise. Never waits.
     ///
     /// # Fairness
     ///

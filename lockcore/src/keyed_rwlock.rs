@@ -11,6 +11,7 @@ use hashbrown::DefaultHashBuilder;
 use lock_api::RawMutex;
 
 use crate::{
+    drain::{Drained, Free},
     from_borrowed::FromBorrowed,
     guard::Guard,
     handles::{Mode, Status},

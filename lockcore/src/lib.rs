@@ -41,6 +41,8 @@ extern crate std;
 
 #[cfg(feature = "std")]
 mod blocking;
+mod closed;
+mod drain;
 mod due;
 mod entry;
 mod from_borrowed;
@@ -56,11 +58,14 @@ pub mod manager;
 mod queue;
 mod shards;
 mod table;
+mod waiter;
 
+pub use closed::{Closed, OrClosed};
+pub use drain::{Drained, Free};
 pub use due::Due;
 pub use from_borrowed::FromBorrowed;
 pub use guard::{Guard, OwnedGuard};
-pub use handles::{Hold, Joined, Mode, Status, Ticket};
+pub use handles::{Hold, Joined, Mode, NoTurn, Status, Ticket, Watch};
 /// The hasher of ids where none is named: seeded at random where the platform has randomness (not on
 /// wasm), and no defence against ids that are chosen to collide.
 #[doc(no_inline)]

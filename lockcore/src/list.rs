@@ -2,7 +2,7 @@
 
 use slab::Slab;
 
-use crate::queue::Waiter;
+use crate::waiter::{Out, Waiter};
 
 /// Stands for "no waiter" in a link.
 const NONE: u32 = u32::MAX;
@@ -51,6 +51,15 @@ impl List {
         slot
     }
 
+    /// Takes the head out, for this reason, and returns what was to come back to it.
+    #[inline]
+    pub(crate) fn pop<W>(&mut self, waiters: &mut Slab<Waiter<W>>, out: Out) -> Option<W> {
+        let head = waiters.get_mut(self.head as usize)?;
+        let (links, waiting) = (head.links, head.end(out));
+        self.unlink(waiters, links);
+        waiting
+    }
+
     /// Takes out the waiter that has these links.
     #[inline]
     pub(crate) fn unlink<W>(&mut self, waiters: &mut Slab<Waiter<W>>, links: Links) {
@@ -80,6 +89,7 @@ impl List {
         while slot != NONE {
             let waiter = &waiters[slot as usize];
             assert_eq!(waiter.links.prev, prev, "invariant 3: links match both ways");
+            assert!(waiter.out().is_none(), "invariant 6");
             each(waiter);
             (prev, slot, length) = (slot, waiter.links.next, length + 1);
         }

@@ -13,6 +13,7 @@ use core::{
 use lock_api::RawMutex;
 
 use crate::{
+    closed::{Closed, OrClosed, PollOrClosed, expect_open},
     from_borrowed::FromBorrowed,
     guard::{Guard, OwnedGuard},
     handles::{Hold, Mode, Ticket},
@@ -28,7 +29,7 @@ enum State<N> {
     NewShared(N),
     /// In the table; dropping it must cancel.
     Queued(Ticket),
-    /// Not in the table; the guard has the hold.
+    /// Not in the table; the guard has the hold, if the lock was not closed.
     Done,
 }
 
@@ -45,7 +46,7 @@ impl<N> State<N> {
         &mut self,
         shards: &Shards<I, S, R>,
         waker: &Waker,
-        guard: impl FnOnce(Hold) -> G,
+        resolve: impl FnOnce(Result<Hold, Closed>) -> G,
     ) -> Poll<G>
     where
         N: Borrow<Q>,
@@ -57,30 +58,34 @@ impl<N> State<N> {
         let (id, mode) = match self {
             Self::NewExclusive(id) => ((*id).borrow(), Mode::Exclusive),
             Self::NewShared(id) => ((*id).borrow(), Mode::Shared),
-            Self::Queued(_) => return self.poll_turn(shards, waker, guard),
+            Self::Queued(_) => return self.poll_turn(shards, waker, resolve),
             Self::Done => panic!("a lock future was polled after it was ready"),
         };
         match shards.join(id, mode) {
             Ok(hold) => {
-                let guard = guard(hold);
+                let guard = resolve(Ok(hold));
                 // If dropping the id panics, so is the guard, and the turn passes on.
                 *self = Self::Done;
                 Poll::Ready(guard)
             }
-            Err(ticket) => {
+            Err(Some(ticket)) => {
                 *self = Self::Queued(ticket);
-                self.leave_waker(shards, waker, guard)
+                self.leave_waker(shards, waker, resolve)
+            }
+            Err(None) => {
+                *self = Self::Done;
+                Poll::Ready(resolve(Err(Closed)))
             }
         }
     }
 
-    /// Leaves a clone of `waker` with a place that was just taken, or takes the turn.
+    /// Leaves a clone of `waker` with a place that was just taken, or takes what came of it.
     #[inline]
     fn leave_waker<I, S, R: RawMutex, G>(
         &mut self,
         shards: &Shards<I, S, R>,
         waker: &Waker,
-        guard: impl FnOnce(Hold) -> G,
+        resolve: impl FnOnce(Result<Hold, Closed>) -> G,
     ) -> Poll<G> {
         let Self::Queued(ticket) = self else { unreachable!("only a queued request waits") };
         // If cloning panics, the ticket is in its place.
@@ -90,7 +95,7 @@ impl<N> State<N> {
                 Poll::Pending
             }
             Err(unused) => {
-                let turn = self.poll_turn(shards, waker, guard);
+                let turn = self.poll_turn(shards, waker, resolve);
                 // If dropping the waker panics, so is the guard, and the turn passes on.
                 drop(unused);
                 turn
@@ -98,13 +103,13 @@ impl<N> State<N> {
         }
     }
 
-    /// Takes the turn, or leaves a clone of `waker` for it.
+    /// Takes the turn or the refusal, or leaves a clone of `waker` for it.
     #[inline(never)]
     fn poll_turn<I, S, R: RawMutex, G>(
         &mut self,
         shards: &Shards<I, S, R>,
         waker: &Waker,
-        guard: impl FnOnce(Hold) -> G,
+        resolve: impl FnOnce(Result<Hold, Closed>) -> G,
     ) -> Poll<G> {
         let mut spare = None;
         let Self::Queued(ticket) = self else { unreachable!("only a queued request has a turn") };
@@ -112,10 +117,15 @@ impl<N> State<N> {
             match shards.poll_turn(ticket, waker, &mut spare) {
                 Turn::Came(hold) => {
                     *self = Self::Done;
-                    let guard = guard(hold);
+                    let guard = resolve(Ok(hold));
                     // If dropping a waker panics, so is the guard, and the turn passes on.
                     drop(spare);
                     return Poll::Ready(guard);
+                }
+                Turn::Closed => {
+                    *self = Self::Done;
+                    drop(spare);
+                    return Poll::Ready(resolve(Err(Closed)));
                 }
                 Turn::Waits => return Poll::Pending,
                 Turn::NeedsWaker => spare = Some(waker.clone()),
@@ -153,7 +163,7 @@ impl<N> State<N> {
 ///
 /// # Panics
 ///
-/// When polled after it was ready.
+/// When polled after it was ready, or when the lock is closed: see [`or_closed`](Self::or_closed).
 #[must_use = "a lock future does nothing unless it is polled"]
 pub struct Lock<'a, 'q, I, Q: ?Sized, S, R: RawMutex> {
     shards: &'a Shards<I, S, R>,
@@ -163,6 +173,26 @@ pub struct Lock<'a, 'q, I, Q: ?Sized, S, R: RawMutex> {
 impl<'a, 'q, I, Q: ?Sized, S, R: RawMutex> Lock<'a, 'q, I, Q, S, R> {
     pub(crate) fn new(shards: &'a Shards<I, S, R>, id: &'q Q, mode: Mode) -> Self {
         Self { shards, state: State::new(id, mode) }
+    }
+
+    /// Waits as this future does, and resolves to [`Closed`] where it would panic because of
+    /// [`close`](crate::KeyedMutex::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use lockcore::{Closed, KeyedMutex};
+    ///
+    /// let payments = KeyedMutex::<u64>::new();
+    /// let guard = payments.lock(&123).or_closed().await.expect("it is open");
+    /// payments.close();
+    /// assert!(matches!(payments.lock(&123).or_closed().await, Err(Closed)));
+    /// # drop(guard);
+    /// # });
+    /// ```
+    pub fn or_closed(self) -> OrClosed<Self> {
+        OrClosed::new(self)
     }
 }
 
@@ -178,7 +208,22 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shards, state } = self.get_mut();
-        state.poll::<_, Q, _, _, _>(shards, cx.waker(), |hold| Guard::new(shards, hold))
+        let guard = |hold| Guard::new(shards, expect_open(hold));
+        state.poll::<_, Q, _, _, _>(shards, cx.waker(), guard)
+    }
+}
+
+impl<I, Q, S, R> PollOrClosed for Lock<'_, '_, I, Q, S, R>
+where
+    I: FromBorrowed<Q> + Hash,
+    Q: Hash + Eq + ?Sized,
+    S: BuildHasher + Clone,
+    R: RawMutex,
+{
+    fn poll_or_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Closed>> {
+        let Self { shards, state } = self;
+        let guard = |hold: Result<_, _>| hold.map(|hold| Guard::new(shards, hold));
+        state.poll::<_, Q, _, _, _>(shards, cx.waker(), guard)
     }
 }
 
@@ -202,7 +247,7 @@ impl<I, Q: ?Sized, S, R: RawMutex> fmt::Debug for Lock<'_, '_, I, Q, S, R> {
 ///
 /// # Panics
 ///
-/// When polled after it was ready.
+/// When polled after it was ready, or when the lock is closed: see [`or_closed`](Self::or_closed).
 #[must_use = "a lock future does nothing unless it is polled"]
 pub struct LockOwned<I, S, R: RawMutex> {
     shards: Shards<I, S, R>,
@@ -212,6 +257,12 @@ pub struct LockOwned<I, S, R: RawMutex> {
 impl<I, S, R: RawMutex> LockOwned<I, S, R> {
     pub(crate) fn new(shards: Shards<I, S, R>, id: I, mode: Mode) -> Self {
         Self { shards, state: State::new(id, mode) }
+    }
+
+    /// Waits as this future does, and resolves to [`Closed`] where it would panic because of
+    /// [`close`](crate::KeyedMutex::close).
+    pub fn or_closed(self) -> OrClosed<Self> {
+        OrClosed::new(self)
     }
 }
 
@@ -228,7 +279,20 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shards, state } = self.get_mut();
-        let guard = |hold| OwnedGuard::new(shards.clone(), hold);
+        let guard = |hold| OwnedGuard::new(shards.clone(), expect_open(hold));
+        state.poll::<_, I, _, _, _>(shards, cx.waker(), guard)
+    }
+}
+
+impl<I, S, R> PollOrClosed for LockOwned<I, S, R>
+where
+    I: Hash + Eq + Clone,
+    S: BuildHasher + Clone,
+    R: RawMutex,
+{
+    fn poll_or_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Closed>> {
+        let Self { shards, state } = self;
+        let guard = |hold: Result<_, _>| hold.map(|hold| OwnedGuard::new(shards.clone(), hold));
         state.poll::<_, I, _, _, _>(shards, cx.waker(), guard)
     }
 }

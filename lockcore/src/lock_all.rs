@@ -12,7 +12,14 @@ use core::{
 
 use lock_api::RawMutex;
 
-use crate::{from_borrowed::FromBorrowed, guard::Guard, handles::Mode, lock::Lock, shards::Shards};
+use crate::{
+    closed::{Closed, OrClosed, PollOrClosed, expect_open},
+    from_borrowed::FromBorrowed,
+    guard::Guard,
+    handles::Mode,
+    lock::Lock,
+    shards::Shards,
+};
 
 /// The future of [`KeyedMutex::lock_all`](crate::KeyedMutex::lock_all) and of `read_all` and
 /// `write_all` of a [`KeyedRwLock`](crate::KeyedRwLock); resolves to a [`Guard`] for each id.
@@ -21,7 +28,7 @@ use crate::{from_borrowed::FromBorrowed, guard::Guard, handles::Mode, lock::Lock
 ///
 /// # Panics
 ///
-/// When polled after it was ready.
+/// When polled after it was ready, or when the lock is closed: see [`or_closed`](Self::or_closed).
 #[must_use = "a lock future does nothing unless it is polled"]
 pub struct LockAll<'a, 'q, I, Q: ?Sized, S, R: RawMutex> {
     shards: &'a Shards<I, S, R>,
@@ -46,6 +53,14 @@ impl<'a, 'q, I, Q: Ord + ?Sized, S, R: RawMutex> LockAll<'a, 'q, I, Q, S, R> {
     }
 }
 
+impl<I, Q: ?Sized, S, R: RawMutex> LockAll<'_, '_, I, Q, S, R> {
+    /// Waits as this future does, and resolves to [`Closed`] where it would panic because of
+    /// [`close`](crate::KeyedMutex::close). What it holds so far is released first.
+    pub fn or_closed(self) -> OrClosed<Self> {
+        OrClosed::new(self)
+    }
+}
+
 /// Returns the different ids in the order in which everybody locks them.
 pub(crate) fn in_order<'a, Q: Ord + ?Sized>(ids: impl IntoIterator<Item = &'a Q>) -> Vec<&'a Q> {
     let mut ids: Vec<_> = ids.into_iter().collect();
@@ -64,16 +79,35 @@ where
     type Output = Vec<Guard<'a, I, S, R>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { shards, mode, rest, lock, guards, ready } = self.get_mut();
+        self.get_mut().poll_or_closed(cx).map(expect_open)
+    }
+}
+
+impl<I, Q, S, R> PollOrClosed for LockAll<'_, '_, I, Q, S, R>
+where
+    I: FromBorrowed<Q> + Hash,
+    Q: Hash + Eq + ?Sized,
+    S: BuildHasher + Clone,
+    R: RawMutex,
+{
+    fn poll_or_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Closed>> {
+        let Self { shards, mode, rest, lock, guards, ready } = self;
         assert!(!*ready, "a lock future was polled after it was ready");
         loop {
             if let Some(lock) = lock {
-                guards.push(ready!(Pin::new(lock).poll(cx)));
+                match ready!(lock.poll_or_closed(cx)) {
+                    Ok(guard) => guards.push(guard),
+                    Err(Closed) => {
+                        *ready = true;
+                        guards.clear();
+                        return Poll::Ready(Err(Closed));
+                    }
+                }
             }
             *lock = rest.next().map(|id| Lock::new(shards, id, *mode));
             if lock.is_none() {
                 *ready = true;
-                return Poll::Ready(mem::take(guards));
+                return Poll::Ready(Ok(mem::take(guards)));
             }
         }
     }

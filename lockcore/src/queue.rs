@@ -1,6 +1,6 @@
-//! The queue of one id: its holders, and its waiters as a list linked by slab index.
+//! The queue of one id: its holders, who waits for it, and who watches it.
 
-use core::{mem, num::NonZeroU64};
+use core::num::NonZeroU64;
 
 use slab::Slab;
 
@@ -8,6 +8,7 @@ use crate::{
     handles::{Mode, Status},
     list::{Links, List, narrow},
     table::next_token,
+    waiter::{Out, Waiter},
 };
 
 /// Who holds an id. `Shared(0)` stands for nobody, and only while a hand-off is under way.
@@ -34,40 +35,7 @@ pub(crate) struct Queue {
     waiting: u32,
     /// How many holders have not looked yet: they are in the slab and in no list.
     turns: u32,
-}
-
-/// A queued request, or one whose turn came and that has not looked yet.
-pub(crate) struct Waiter<W> {
-    pub(crate) queue: u32,
-    pub(crate) links: Links,
-    pub(crate) mode: Mode,
-    state: WaiterState<W>,
-}
-
-enum WaiterState<W> {
-    /// Linked; has what comes back with the turn; leaving unlinks it.
-    Queued(W),
-    /// Not linked; holds by this token; leaving releases the hold.
-    Turn(NonZeroU64),
-}
-
-impl<W> Waiter<W> {
-    /// Returns the token if the turn has come.
-    #[inline]
-    pub(crate) fn turn(&self) -> Option<NonZeroU64> {
-        match self.state {
-            WaiterState::Queued(_) => None,
-            WaiterState::Turn(token) => Some(token),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn waiting_mut(&mut self) -> Option<&mut W> {
-        match &mut self.state {
-            WaiterState::Queued(waiting) => Some(waiting),
-            WaiterState::Turn(_) => None,
-        }
-    }
+    watchers: List,
 }
 
 impl Queue {
@@ -75,7 +43,8 @@ impl Queue {
     #[inline]
     pub(crate) fn insert(queues: &mut Slab<Self>, holders: Holders) -> usize {
         let index = narrow(queues.vacant_key()) as usize;
-        queues.insert(Self { holders, waiters: List::new(), waiting: 0, turns: 0 });
+        let (waiters, watchers) = (List::new(), List::new());
+        queues.insert(Self { holders, waiters, waiting: 0, turns: 0, watchers });
         index
     }
 
@@ -126,21 +95,17 @@ impl Queue {
         mode: Mode,
         waiting: W,
     ) -> u32 {
-        let queue = index as u32;
-        let state = WaiterState::Queued(waiting);
         self.waiting += 1;
-        self.waiters.push(waiters, |links| Waiter { queue, links, mode, state })
+        self.waiters.push(waiters, |links| Waiter::request(index as u32, links, mode, waiting))
     }
 
     /// Removes a queued waiter from the list and the slab, and returns what it had for its turn.
     #[inline]
     pub(crate) fn leave<W>(&mut self, waiters: &mut Slab<Waiter<W>>, slot: u32) -> W {
-        let Waiter { links, state, .. } = waiters.remove(slot as usize);
-        self.unlink(waiters, links);
-        match state {
-            WaiterState::Queued(waiting) => waiting,
-            WaiterState::Turn(_) => unreachable!("a waiter whose turn came is not in the list"),
-        }
+        let waiter = waiters.remove(slot as usize);
+        self.waiters.unlink(waiters, waiter.links);
+        self.waiting -= 1;
+        waiter.into_waiting().expect("invariant 6: it is in the list")
     }
 
     /// Makes the head a holder if the holders admit it, and returns what it had for its turn.
@@ -150,37 +115,53 @@ impl Queue {
         waiters: &mut Slab<Waiter<W>>,
         last_token: &mut u64,
     ) -> Option<W> {
-        if !self.admits_head(waiters) {
-            return None;
-        }
-        let token = next_token(last_token);
-        let head = &mut waiters[self.waiters.head()];
-        let (mode, links) = (head.mode, head.links);
-        let state = mem::replace(&mut head.state, WaiterState::Turn(token));
-        self.unlink(waiters, links);
+        let mode = self.head_that_is_admitted(waiters)?;
+        let token = next_token(*last_token).expect("invariant 12: nobody waits in a closed table");
+        *last_token = token.get();
         self.hold(token, mode);
         self.turns += 1;
-        match state {
-            WaiterState::Queued(waiting) => Some(waiting),
-            WaiterState::Turn(_) => unreachable!("invariant 3: the list holds queued waiters"),
-        }
+        self.waiting -= 1;
+        self.waiters.pop(waiters, Out::Turn(token))
     }
 
+    /// Ends the wait of the head, and returns what it had for its turn.
+    pub(crate) fn end_head<W>(&mut self, waiters: &mut Slab<Waiter<W>>) -> Option<W> {
+        let waiting = self.waiters.pop(waiters, Out::Ended)?;
+        self.waiting -= 1;
+        Some(waiting)
+    }
+
+    /// Returns the mode of the head if the holders admit it.
     #[inline]
-    fn admits_head<W>(&self, waiters: &Slab<Waiter<W>>) -> bool {
-        waiters.get(self.waiters.head()).is_some_and(|head| self.holders.admit(head.mode))
+    fn head_that_is_admitted<W>(&self, waiters: &Slab<Waiter<W>>) -> Option<Mode> {
+        let head = waiters.get(self.waiters.head())?;
+        self.holders.admit(head.mode).then_some(head.mode)
+    }
+
+    /// Lets somebody be told when the id is free, and returns its slot.
+    pub(crate) fn watch<W>(
+        &mut self,
+        waiters: &mut Slab<Waiter<W>>,
+        index: usize,
+        watching: W,
+    ) -> u32 {
+        self.watchers.push(waiters, |links| Waiter::watcher(index as u32, links, watching))
+    }
+
+    pub(crate) fn unwatch<W>(&mut self, waiters: &mut Slab<Waiter<W>>, links: Links) {
+        self.watchers.unlink(waiters, links);
+    }
+
+    /// Ends the watch of the first who watches, and returns what it had for that.
+    #[inline]
+    pub(crate) fn tell<W>(&mut self, waiters: &mut Slab<Waiter<W>>) -> Option<W> {
+        self.watchers.pop(waiters, Out::Ended)
     }
 
     /// A holder has looked.
     #[inline]
     pub(crate) fn turn_taken(&mut self) {
         self.turns -= 1;
-    }
-
-    #[inline]
-    fn unlink<W>(&mut self, waiters: &mut Slab<Waiter<W>>, links: Links) {
-        self.waiters.unlink(waiters, links);
-        self.waiting -= 1;
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -191,7 +172,7 @@ impl Queue {
         Status { mode, holders, turns: self.turns as usize, waiting: self.waiting as usize }
     }
 
-    /// Asserts the invariants of this queue and returns its length.
+    /// Asserts the invariants of this queue and returns how many are in its lists.
     pub(crate) fn check<W>(
         &self,
         index: usize,
@@ -219,12 +200,15 @@ impl Queue {
                 assert!(turns.len() <= count as usize, "invariant 2: turns are holders");
             }
         }
-        assert!(!self.admits_head(waiters), "invariant 5: the head waits for a reason");
-        let length = self.waiters.check(waiters, |waiter| {
+        assert!(
+            self.head_that_is_admitted(waiters).is_none(),
+            "invariant 5: the head waits for a reason"
+        );
+        let is_here = |waiter: &Waiter<W>| {
             assert_eq!(waiter.queue as usize, index, "invariant 3: a waiter is in its own queue");
-            assert!(waiter.turn().is_none(), "invariant 6");
-        });
+        };
+        let length = self.waiters.check(waiters, is_here);
         assert_eq!(self.waiting as usize, length, "invariant 3: the length is counted");
-        length
+        length + self.watchers.check(waiters, is_here)
     }
 }

@@ -13,9 +13,9 @@ use hashbrown::DefaultHashBuilder;
 use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::{
-    due::Due,
+    due::{Due, wake_all},
     from_borrowed::FromBorrowed,
-    handles::{Hold, Mode, Status, Ticket},
+    handles::{Hold, Mode, NoTurn, Status, Ticket, Watch},
     table::LockTable,
 };
 
@@ -39,6 +39,14 @@ pub(crate) enum Turn {
     Came(Hold),
     Waits,
     NeedsWaker,
+    /// The ticket is used up.
+    Closed,
+}
+
+/// A watch, and in which table it is.
+pub(crate) struct Watched {
+    table: usize,
+    watch: Watch,
 }
 
 /// Tables by hash, each behind a raw lock that is held for O(1) steps and never over foreign code
@@ -82,15 +90,28 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
     }
 
     /// Locks `id`, or queues for it. The place is taken with a waker that does nothing, as nobody may
-    /// clone the caller's inside the borrow: [`poll_turn`](Self::poll_turn) replaces it.
+    /// clone the caller's inside the borrow: [`poll_turn`](Self::poll_turn) replaces it. No ticket
+    /// says that the table is closed.
     #[inline]
-    pub(crate) fn join<Q>(&self, id: &Q, mode: Mode) -> Result<Hold, Ticket>
+    pub(crate) fn join<Q>(&self, id: &Q, mode: Mode) -> Result<Hold, Option<Ticket>>
     where
         I: FromBorrowed<Q> + Hash,
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hasher.hash_one(id);
         self.table(hash).join(hash, id, mode, || Waker::noop().clone())
+    }
+
+    /// Watches `id` until it is free; `None` says that it is. As with a place in a queue, it is for
+    /// [`poll_watch`](Self::poll_watch) to leave a waker that does something.
+    pub(crate) fn watch<Q>(&self, id: &Q) -> Option<Watched>
+    where
+        I: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(id);
+        let watch = self.table(hash).watch(hash, id, Waker::noop().clone()).ok()?;
+        Some(Watched { table: self.number(hash), watch })
     }
 
     pub(crate) fn status<Q>(&self, id: &Q) -> Option<Status>
@@ -137,7 +158,8 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
         let mut table = self.table(ticket.hash);
         let stored = match table.poll_turn(ticket) {
             Ok(hold) => return Turn::Came(hold),
-            Err(stored) => stored,
+            Err(NoTurn::Waits(stored)) => stored,
+            Err(NoTurn::Closed) => return Turn::Closed,
         };
         if stored.will_wake(waker) {
             return Turn::Waits;
@@ -151,8 +173,8 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
         }
     }
 
-    /// Stores `waker` for the turn of `ticket` and returns the one it displaces; if the turn has come,
-    /// `waker` comes back.
+    /// Stores `waker` for the turn of `ticket` and returns the one it displaces; if it does not wait
+    /// any more, `waker` comes back.
     #[inline]
     pub(crate) fn place_waker(&self, ticket: &Ticket, waker: Waker) -> Result<Waker, Waker> {
         match self.table(ticket.hash).waiting_mut(ticket) {
@@ -186,6 +208,44 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
         self.table(hold.hash).downgrade(hold)
     }
 
+    /// Closes each table, and wakes those whose wait ended after the last is closed.
+    pub(crate) fn close(&self) {
+        let ended = self.tables.iter().flat_map(|table| {
+            let due = table.0.lock().close();
+            due.into_turns()
+        });
+        wake_all(ended.collect());
+    }
+
+    /// Returns whether [`close`](Self::close) has closed every table.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.tables.last().is_some_and(|table| table.0.lock().is_closed())
+    }
+
+    pub(crate) fn tables(&self) -> usize {
+        self.tables.len()
+    }
+
+    /// Watches the table of this number until it is empty; `None` says that it is.
+    pub(crate) fn watch_all(&self, table: usize) -> Option<Watched> {
+        let watch = self.tables[table].0.lock().watch_all(Waker::noop().clone()).ok()?;
+        Some(Watched { table, watch })
+    }
+
+    /// Returns whether what is watched was free, or sees to it that `waker` is woken when it is.
+    pub(crate) fn poll_watch(&self, watched: &Watched, waker: Waker) -> bool {
+        let unused = match self.tables[watched.table].0.lock().watching_mut(&watched.watch) {
+            Some(stored) => Ok(core::mem::replace(stored, waker)),
+            None => Err(waker),
+        };
+        unused.is_err()
+    }
+
+    pub(crate) fn unwatch(&self, Watched { table, watch }: Watched) {
+        let unused = self.tables[table].0.lock().unwatch(watch);
+        drop(unused);
+    }
+
     /// Returns the number of ids in use; each table is looked at in turn.
     pub(crate) fn len(&self) -> usize {
         self.tables.iter().map(|table| table.0.lock().len()).sum()
@@ -197,8 +257,12 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
     /// machines those of the lower half, as a tag: these are others.
     #[inline]
     fn table(&self, hash: u64) -> MutexGuard<'_, R, Table<I, S>> {
-        let shard = (hash >> 40) as usize & (self.tables.len() - 1);
-        self.tables[shard].0.lock()
+        self.tables[self.number(hash)].0.lock()
+    }
+
+    #[inline]
+    fn number(&self, hash: u64) -> usize {
+        (hash >> 40) as usize & (self.tables.len() - 1)
     }
 }
 

@@ -1,5 +1,8 @@
 //! [`LockTable`]: who holds which id, and who waits for it in which order.
 
+mod close;
+mod watch;
+
 use alloc::vec::Vec;
 use core::{
     borrow::Borrow,
@@ -16,9 +19,12 @@ use crate::{
     due::{Due, Turns},
     entry::{Entry, State, View},
     from_borrowed::FromBorrowed,
-    handles::{Hold, Joined, Mode, Status, Ticket},
-    queue::{Holders, Queue, Waiter},
+    handles::{Hold, Joined, Mode, NoTurn, Status, Ticket},
+    list::List,
+    queue::{Holders, Queue},
+    waiter::{Out, Waiter},
 };
+
 /// Fair locks by id, in exclusive and shared mode: a pure state machine.
 ///
 /// `I` is the id, `W` what the caller wants back when a waiter's turn comes (a `Waker`, a request
@@ -30,6 +36,7 @@ use crate::{
 /// * An id that nobody holds or waits for is not stored. A lone exclusive holder costs one table
 ///   entry and no slab slot.
 /// * Each hold has a token greater than that of every earlier hold in this table.
+/// * [`close`](Self::close) ends every wait; [`watch`](Self::watch) tells when an id is free.
 ///
 /// Methods that take a `hash` expect [`hash`](Self::hash) of the same id: a caller that spreads ids
 /// over several tables needs the hash before it knows the table, and each call hashes once.
@@ -41,17 +48,22 @@ use crate::{
 ///    lone exclusive holder's token, or the queue whose `holders` says it.
 /// 3. **Order.** Head to tail meets every waiter of the id once, in order of joining; links match
 ///    both ways; `waiting` is their number, `turns` that of the holders that have not looked yet.
-/// 4. **Nothing loose.** `waiters` holds exactly those in queues and those that were handed the lock
-///    and have not looked yet; each queue belongs to one entry.
+/// 4. **Nothing loose.** `waiters` holds exactly those in the lists of queues and of the table, and
+///    those that were taken out of one and have not looked yet; each queue belongs to one entry.
 /// 5. **No idle lock.** While an id has a waiter, somebody holds it, and the head is not compatible
 ///    with the holders.
-/// 6. **What comes back.** A queued waiter stores its `W`, one whose turn came stores a token.
+/// 6. **What comes back.** A waiter in a list stores its `W`, one whose turn came stores a token, and
+///    one that ended stores nothing.
 /// 7. **One ticket.** Tickets and holds are neither `Copy` nor `Clone`, and consumed by leaving.
 /// 8. **Hand-off is part of leaving.** Successors hold before the call returns, and are in its result.
 /// 9. **No foreign code inside.** `Hash`, `Eq` and `Clone` of an id run before the first change; no
 ///    `W` and no id is dropped inside: they are returned.
 /// 10. **No barging.** `try_lock` succeeds only if nobody is queued and the mode is compatible.
 /// 11. **Tokens rise.** Each hold's token is greater than every token given before.
+/// 12. **Closed.** A closed table has no token left to give, and nobody waits in it.
+/// 13. **Watchers take no place.** Who watches an id is in its queue's second list, and who watches
+///     the table is in the table's, which is empty when `entries` is. They change nobody's turn, and
+///     are in the result of the call that makes free what they watch.
 ///
 /// # Examples
 ///
@@ -75,15 +87,23 @@ pub struct LockTable<I, W, S = hashbrown::DefaultHashBuilder> {
     entries: HashTable<Entry<I>>,
     queues: Slab<Queue>,
     waiters: Slab<Waiter<W>>,
-    /// The token given last, over all ids.
+    /// The token given last, over all ids; [`CLOSED`] leaves none to give.
     last_token: u64,
-    /// For how many entries and waiters memory is kept when there are none.
-    idle_capacity: usize,
+    /// Who is to be told when no id is in use.
+    watchers: List,
+    /// Up to what capacity memory is kept when nobody holds or waits.
+    idle_limit: usize,
+    /// A table in which no id is in use has something to do beyond this capacity: `idle_limit`, or 0
+    /// while somebody watches it. So a release asks one question for both.
+    look_above: usize,
     hasher: S,
 }
 
 /// Room for so many entries at least: the smallest table there is.
 const MIN_CAPACITY: usize = 3;
+
+/// The last token of a closed table.
+const CLOSED: u64 = u64::MAX;
 
 impl<I, W, S: Default> LockTable<I, W, S> {
     /// Creates an empty table; nothing is allocated.
@@ -100,7 +120,9 @@ impl<I, W, S> LockTable<I, W, S> {
             queues: Slab::new(),
             waiters: Slab::new(),
             last_token: 0,
-            idle_capacity: usize::MAX,
+            watchers: List::new(),
+            idle_limit: usize::MAX,
+            look_above: usize::MAX,
             hasher,
         }
     }
@@ -108,7 +130,13 @@ impl<I, W, S> LockTable<I, W, S> {
     /// Sets the number of ids, and of waiters, up to which memory is kept when nobody holds or waits
     /// any more; what has grown beyond it is freed. At first it is all kept.
     pub fn set_idle_capacity(&mut self, ids: usize) {
-        self.idle_capacity = ids;
+        self.idle_limit = ids;
+        self.look_again();
+    }
+
+    /// Sets what a release compares with.
+    fn look_again(&mut self) {
+        self.look_above = if self.watchers.is_empty() { self.idle_limit } else { 0 };
     }
 
     /// Returns the hash that the other methods expect for `id`.
@@ -121,8 +149,8 @@ impl<I, W, S> LockTable<I, W, S> {
 
     /// Locks `id` if nobody is ahead: O(1), one look-up.
     ///
-    /// Returns `None`, and locks nothing, if the id is held in a mode that does not go with `mode`
-    /// or if anybody is queued for it.
+    /// Returns `None`, and locks nothing, if the id is held in a mode that does not go with `mode`,
+    /// if anybody is queued for it, or if the table is closed.
     ///
     /// # Panics
     ///
@@ -141,7 +169,8 @@ impl<I, W, S> LockTable<I, W, S> {
 
     /// Locks `id`, or takes the last place in its queue: O(1), one look-up.
     ///
-    /// `waiting` comes back from the call that makes the turn come, or from here if nobody is ahead.
+    /// `waiting` comes back from the call that makes the turn come, or from here if nobody is ahead or
+    /// the table is closed.
     ///
     /// # Panics
     ///
@@ -155,11 +184,13 @@ impl<I, W, S> LockTable<I, W, S> {
         let mut waiting = Some(waiting);
         match self.join(hash, id, mode, || waiting.take().expect("it is asked for once")) {
             Ok(hold) => Joined::Holds(hold, waiting.take().expect("it was not asked for")),
-            Err(ticket) => Joined::Waits(ticket),
+            Err(Some(ticket)) => Joined::Waits(ticket),
+            Err(None) => Joined::Closed(waiting.take().expect("it was not asked for")),
         }
     }
 
-    /// Locks `id`, or takes the last place in its queue with what `waiting` returns.
+    /// Locks `id`, or takes the last place in its queue with what `waiting` returns; neither, and `None`
+    /// as the error, if the table is closed.
     #[inline]
     pub(crate) fn join<Q>(
         &mut self,
@@ -167,7 +198,7 @@ impl<I, W, S> LockTable<I, W, S> {
         id: &Q,
         mode: Mode,
         waiting: impl FnOnce() -> W,
-    ) -> Result<Hold, Ticket>
+    ) -> Result<Hold, Option<Ticket>>
     where
         I: FromBorrowed<Q> + Hash,
         Q: Hash + Eq + ?Sized,
@@ -175,38 +206,60 @@ impl<I, W, S> LockTable<I, W, S> {
     {
         self.make_room();
         let Self { entries, queues, waiters, last_token, .. } = self;
-        admit(entries, queues, last_token, hash, id, mode).map_err(|entry| {
-            let slot = enqueue(entry, queues, waiters, mode, waiting());
-            Ticket { hash, slot, mode }
-        })
+        match admit(entries, queues, last_token, hash, id, mode) {
+            Ok(hold) => Ok(hold),
+            Err(Some(entry)) if *last_token != CLOSED => {
+                let slot = enqueue(entry, queues, waiters, mode, waiting());
+                Err(Some(Ticket { hash, slot, mode }))
+            }
+            Err(_) => Err(None),
+        }
     }
 
-    /// Takes the turn of `ticket` if it has come, and gives the ticket back otherwise.
+    /// Takes the turn of `ticket` if it has come.
+    ///
+    /// # Errors
+    ///
+    /// [`NoTurn::Waits`] with the ticket while it waits, and [`NoTurn::Closed`] if the table was closed
+    /// before its turn came.
     ///
     /// # Panics
     ///
     /// If the ticket is another table's and fits nothing here; otherwise somebody else's place is
     /// taken for it.
-    pub fn take_turn(&mut self, ticket: Ticket) -> Result<Hold, Ticket> {
-        self.poll_turn(&ticket).map_err(|_| ticket)
+    pub fn take_turn(&mut self, ticket: Ticket) -> Result<Hold, NoTurn> {
+        self.poll_turn(&ticket).map_err(|reason| match reason {
+            NoTurn::Waits(_) => NoTurn::Waits(ticket),
+            NoTurn::Closed => NoTurn::Closed,
+        })
     }
 
-    /// Takes the turn of `ticket` if it has come, which uses the ticket up; returns what is to come
-    /// back with it otherwise.
+    /// Takes the turn of `ticket` if it has come, or learns that the table was closed, each of which
+    /// uses the ticket up; returns what is to come back with it otherwise.
     #[inline]
-    pub(crate) fn poll_turn(&mut self, ticket: &Ticket) -> Result<Hold, &mut W> {
+    pub(crate) fn poll_turn(&mut self, ticket: &Ticket) -> Result<Hold, NoTurn<&mut W>> {
         let slot = ticket.slot as usize;
-        let Some(token) = self.waiters[slot].turn() else {
-            return Err(self.waiters[slot].waiting_mut().expect("invariant 6: it has no turn"));
+        let Some(out) = self.waiters[slot].out() else {
+            let waiting = self.waiters[slot].waiting_mut();
+            return Err(NoTurn::Waits(waiting.expect("invariant 6: it is in a list")));
         };
         let waiter = self.waiters.remove(slot);
-        self.queues[waiter.queue as usize].turn_taken();
-        Ok(Hold::queued(ticket.hash, token, waiter.mode, waiter.queue as usize))
+        match out {
+            Out::Turn(token) => {
+                self.queues[waiter.queue as usize].turn_taken();
+                Ok(Hold::queued(ticket.hash, token, waiter.mode, waiter.queue as usize))
+            }
+            Out::Ended => {
+                self.shrink_if_idle();
+                Err(NoTurn::Closed)
+            }
+        }
     }
 
     /// Returns what is to come back with the turn of `ticket`, for replacement while it waits.
     ///
-    /// `None` says that the turn has come. The caller drops what it replaces after its borrow.
+    /// `None` says that the turn has come or that the table was closed. The caller drops what it
+    /// replaces after its borrow.
     ///
     /// # Panics
     ///
@@ -225,7 +278,8 @@ impl<I, W, S> LockTable<I, W, S> {
     pub fn cancel(&mut self, ticket: Ticket) -> Due<I, W> {
         let ticket = match self.take_turn(ticket) {
             Ok(hold) => return self.release(hold),
-            Err(ticket) => ticket,
+            Err(NoTurn::Closed) => return Due::of_turns(Turns::default()),
+            Err(NoTurn::Waits(ticket)) => ticket,
         };
         let index = self.waiters[ticket.slot as usize].queue as usize;
         let own = self.queues[index].leave(&mut self.waiters, ticket.slot);
@@ -253,8 +307,7 @@ impl<I, W, S> LockTable<I, W, S> {
         match entry.get().state.view() {
             View::Lone(_) => {
                 let (Entry { id, .. }, _) = entry.remove();
-                self.forget_if_idle();
-                Due::of_id(id)
+                self.freed(id, Turns::None)
             }
             View::Queue(index) => self.release_queued(hold.hash, index, Mode::Exclusive),
         }
@@ -327,7 +380,7 @@ impl<I, W, S> LockTable<I, W, S> {
     fn pass_on(&mut self, hash: u64, index: usize) -> Due<I, W> {
         let turns = self.hand_over(index);
         if self.queues[index].is_idle() {
-            return Due::of_id(self.forget(hash, index));
+            return self.forget(hash, index);
         }
         Due::of_turns(turns)
     }
@@ -343,8 +396,12 @@ impl<I, W, S> LockTable<I, W, S> {
         turns
     }
 
-    /// Removes an id that nobody holds any more, and its queue.
-    fn forget(&mut self, hash: u64, index: usize) -> I {
+    /// Removes an id that nobody holds any more, and its queue, and tells who watches it.
+    fn forget(&mut self, hash: u64, index: usize) -> Due<I, W> {
+        let mut told = Turns::default();
+        while let Some(watching) = self.queues[index].tell(&mut self.waiters) {
+            told.push(watching);
+        }
         self.queues.remove(index);
         let entry = self
             .entries
@@ -352,28 +409,52 @@ impl<I, W, S> LockTable<I, W, S> {
             .ok()
             .expect("invariant 4: each queue belongs to one entry");
         let (Entry { id, .. }, _) = entry.remove();
-        self.forget_if_idle();
-        id
+        self.freed(id, told)
     }
 
-    /// Frees the memory once nobody holds or waits, if it is more than is to be kept.
+    /// What is due when an id has been removed and those who watched it are told.
     #[inline]
-    fn forget_if_idle(&mut self) {
+    fn freed(&mut self, id: I, told: Turns<W>) -> Due<I, W> {
+        if self.is_idle() {
+            return self.fall_idle(id, told);
+        }
+        Due::of_id(id, told)
+    }
+
+    /// Returns whether no id is in use and that has consequences.
+    #[inline]
+    fn is_idle(&self) -> bool {
         let most = self.entries.capacity().max(self.waiters.capacity()).max(self.queues.capacity());
-        if self.entries.is_empty() && most > self.idle_capacity {
+        self.entries.is_empty() && most > self.look_above
+    }
+
+    /// Tells who watches the table, and frees memory.
+    #[cold]
+    fn fall_idle(&mut self, id: I, mut told: Turns<W>) -> Due<I, W> {
+        while let Some(watching) = self.watchers.pop(&mut self.waiters, Out::Ended) {
+            told.push(watching);
+        }
+        self.look_again();
+        self.shrink();
+        Due::of_id(id, told)
+    }
+
+    /// Frees memory if the last that was not given back kept it in use.
+    fn shrink_if_idle(&mut self) {
+        if self.is_idle() {
             self.shrink();
         }
     }
 
-    #[cold]
+    /// Frees the memory of what is empty, if it is more than is to be kept.
     fn shrink(&mut self) {
-        if self.entries.capacity() > self.idle_capacity {
+        if self.entries.capacity() > self.idle_limit {
             self.entries = HashTable::new();
         }
-        if self.waiters.capacity() > self.idle_capacity {
+        if self.waiters.is_empty() && self.waiters.capacity() > self.idle_limit {
             self.waiters = Slab::new();
         }
-        if self.queues.capacity() > self.idle_capacity {
+        if self.queues.capacity() > self.idle_limit {
             self.queues = Slab::new();
         }
     }
@@ -426,7 +507,12 @@ impl<I, W, S> LockTable<I, W, S> {
         I: Hash + Eq,
         S: BuildHasher,
     {
-        let mut queued = 0;
+        let mut linked = self.watchers.check(&self.waiters, |waiter| {
+            assert_eq!(waiter.queue, Waiter::<W>::OF_TABLE, "invariant 13");
+        });
+        assert!(linked == 0 || !self.entries.is_empty(), "invariant 13: the table is watched");
+        let expected = if linked == 0 { self.idle_limit } else { 0 };
+        assert_eq!(self.look_above, expected, "invariant 13: a release sees that it is watched");
         let mut queues = 0;
         for entry in &self.entries {
             let found = self.entries.find(self.hash(&entry.id), |other| other.id == entry.id);
@@ -438,18 +524,20 @@ impl<I, W, S> LockTable<I, W, S> {
                 View::Lone(token) => assert!(token.get() <= self.last_token, "invariant 11"),
                 View::Queue(index) => {
                     queues += 1;
-                    queued += self.queues[index].check(index, &self.waiters, self.last_token);
+                    linked += self.queues[index].check(index, &self.waiters, self.last_token);
                 }
             }
         }
         assert_eq!(queues, self.queues.len(), "invariant 4: each queue belongs to one entry");
-        let turns = self.waiters.iter().filter(|(_, waiter)| waiter.turn().is_some()).count();
-        assert_eq!(queued + turns, self.waiters.len(), "invariant 4: no waiter is loose");
+        let out = self.waiters.iter().filter(|(_, waiter)| waiter.out().is_some()).count();
+        assert_eq!(linked + out, self.waiters.len(), "invariant 4: no waiter is loose");
+        let mut waiting = self.iter().map(|(_, status)| status.waiting);
+        assert!(!self.is_closed() || waiting.all(|count| count == 0), "invariant 12");
     }
 }
 
-/// Lets a request hold if nobody is ahead of it, and returns the entry of its id otherwise. There is
-/// room for one more entry.
+/// Lets a request hold if nobody is ahead of it, and returns the entry of its id otherwise. `None` says
+/// that nobody is ahead and the table is closed. There is room for one more entry.
 #[inline]
 fn admit<'t, I, Q>(
     entries: &'t mut HashTable<Entry<I>>,
@@ -458,15 +546,16 @@ fn admit<'t, I, Q>(
     hash: u64,
     id: &Q,
     mode: Mode,
-) -> Result<Hold, &'t mut Entry<I>>
+) -> Result<Hold, Option<&'t mut Entry<I>>>
 where
     I: FromBorrowed<Q>,
     Q: Hash + Eq + ?Sized,
 {
     match entries.entry(hash, |entry| entry.id.borrow() == id, no_rehash) {
         Place::Vacant(vacant) => {
+            let token = next_token(*last_token).ok_or(None)?;
             let id = I::from_borrowed(id);
-            let token = next_token(last_token);
+            *last_token = token.get();
             let (state, hold) = first_hold(hash, token, mode, queues);
             vacant.insert(Entry { id, state });
             Ok(hold)
@@ -474,11 +563,12 @@ where
         Place::Occupied(occupied) => match occupied.get().state.view() {
             View::Queue(index) if queues[index].admits_newcomer(mode) => {
                 // A queue's exclusive holder admits nobody, so the newcomer is shared.
-                let token = next_token(last_token);
+                let token = next_token(*last_token).ok_or(None)?;
+                *last_token = token.get();
                 queues[index].hold(token, mode);
                 Ok(Hold::queued(hash, token, Mode::Shared, index))
             }
-            View::Queue(_) | View::Lone(_) => Err(occupied.into_mut()),
+            View::Queue(_) | View::Lone(_) => Err(Some(occupied.into_mut())),
         },
     }
 }
@@ -508,10 +598,10 @@ fn first_hold(hash: u64, token: NonZeroU64, mode: Mode, queues: &mut Slab<Queue>
     }
 }
 
+/// Returns the token after this one, or `None` if the table is closed. 2^63 holds are out of reach.
 #[inline]
-pub(crate) fn next_token(last: &mut u64) -> NonZeroU64 {
-    *last += 1;
-    NonZeroU64::new(*last).expect("2^63 holds are out of reach")
+pub(crate) fn next_token(last: u64) -> Option<NonZeroU64> {
+    NonZeroU64::new(last.wrapping_add(1))
 }
 
 /// `make_room` runs before every insertion, so `hashbrown` never moves an entry by itself.

@@ -192,3 +192,69 @@ fn several_ids_in_any_order_do_not_deadlock() {
         assert!(mutex.is_empty());
     });
 }
+
+/// Whoever holds when the lock is closed goes on, everybody else ends, and nobody is left asleep.
+#[test]
+fn closing_meets_those_who_lock_give_up_and_release() {
+    under_many_schedules(|| {
+        let (lock, section) = (Arc::new(RwLock::with_config(one_table())), Section::default());
+        on_threads([0, 1, 2, 3].map(|thread| {
+            let (lock, section) = (lock.clone(), section.clone());
+            move || match thread {
+                0 => {
+                    if let Ok(guard) = block_on(lock.write(&1).or_closed()) {
+                        section.alone();
+                        drop(guard);
+                    }
+                }
+                1 => {
+                    if let Ok(guard) = block_on(lock.read_owned(1).or_closed()) {
+                        section.shared();
+                        drop(guard);
+                    }
+                }
+                2 => {
+                    give_up(lock.write(&1).or_closed());
+                    give_up(lock.write_all(&[1, 2]).or_closed());
+                }
+                _ => {
+                    lock.close();
+                    assert!(lock.try_read(&1).is_none());
+                }
+            }
+        }));
+        lock.check();
+        assert!(lock.is_empty());
+    });
+}
+
+/// The other threads' locks are seen to be gone, and no wake-up is lost, at whichever moment the
+/// watch begins and however often it is given up.
+#[test]
+fn who_waits_until_an_id_is_free_or_all_are_is_told() {
+    under_many_schedules(|| {
+        let mutex = Arc::new(Mutex::with_config(one_table()));
+        on_threads([0, 1, 2, 3].map(|thread| {
+            let mutex = mutex.clone();
+            move || match thread {
+                0 => drop(block_on(mutex.lock(&1).or_closed())),
+                1 => {
+                    give_up(mutex.lock(&1).or_closed());
+                    drop(mutex.try_lock(&2));
+                }
+                2 => {
+                    give_up(mutex.free(&1));
+                    block_on(mutex.free(&1));
+                    give_up(mutex.drained());
+                }
+                _ => {
+                    mutex.close();
+                    block_on(mutex.drained());
+                    assert!(mutex.is_empty(), "nobody can lock any more");
+                }
+            }
+        }));
+        mutex.check();
+        assert!(mutex.is_empty());
+    });
+}

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use lockcore::{Due, Hold, Joined, LockTable, Mode, Status, Ticket};
+use lockcore::{Due, Hold, Joined, LockTable, Mode, NoTurn, Status, Ticket};
 
 type Table = LockTable<String, &'static str>;
 
@@ -15,7 +15,7 @@ fn try_lock(table: &mut Table, mode: Mode) -> Option<Hold> {
 fn queue(table: &mut Table, mode: Mode, name: &'static str) -> Ticket {
     match table.lock(table.hash(ID), ID, mode, name) {
         Joined::Waits(ticket) => ticket,
-        Joined::Holds(..) => panic!("{name} holds, and ought to wait"),
+        Joined::Holds(..) | Joined::Closed(_) => panic!("{name} ought to wait"),
     }
 }
 
@@ -52,7 +52,7 @@ fn a_turn_is_taken_once_it_has_come() {
     let hold = try_lock(&mut table, Mode::Exclusive).unwrap();
     let ticket = queue(&mut table, Mode::Exclusive, "bob");
     assert_eq!(ticket.mode(), Mode::Exclusive);
-    let ticket = table.take_turn(ticket).expect_err("it is alice's turn");
+    let Err(NoTurn::Waits(ticket)) = table.take_turn(ticket) else { panic!("it is alice's turn") };
     assert_eq!(turns(&mut table, |table| table.release(hold)), ["bob"]);
     let hold = table.take_turn(ticket).unwrap();
     assert_eq!((hold.mode(), status(&table)), (Mode::Exclusive, Some((Mode::Exclusive, 1, 0))));
@@ -163,7 +163,7 @@ fn a_thousand_shared_turns_come_at_once() {
     let tickets: Vec<_> = (0..1000)
         .map(|number| match table.lock(hash, &1, Mode::Shared, number) {
             Joined::Waits(ticket) => ticket,
-            Joined::Holds(..) => panic!("somebody is ahead"),
+            Joined::Holds(..) | Joined::Closed(_) => panic!("somebody is ahead"),
         })
         .collect();
     assert!(table.release(hold).into_turns().eq(0..1000));
@@ -173,5 +173,116 @@ fn a_thousand_shared_turns_come_at_once() {
         drop(table.release(hold));
     }
     table.check();
+    assert!(table.is_empty());
+}
+
+#[test]
+fn closing_ends_those_who_wait_in_the_order_of_their_queue_and_nobody_else() {
+    let mut table = Table::new();
+    let hold = try_lock(&mut table, Mode::Exclusive).unwrap();
+    let [taken, turn, ended, dropped] =
+        ["a", "b", "c", "d"].map(|name| queue(&mut table, Mode::Exclusive, name));
+    drop(table.release(hold));
+    let hold = table.take_turn(taken).unwrap();
+    drop(table.release(hold));
+    assert_eq!(turns(&mut table, LockTable::close), ["c", "d"]);
+    assert!(table.is_closed());
+    assert_eq!(status(&table), Some((Mode::Exclusive, 1, 0)));
+
+    assert!(matches!(table.take_turn(ended), Err(NoTurn::Closed)));
+    assert!(turns(&mut table, |table| table.cancel(dropped)).is_empty());
+    let token = table.take_turn(turn).map(|hold| {
+        let token = hold.token();
+        drop(table.release(hold));
+        token
+    });
+    assert_eq!(token.unwrap(), 3, "a turn that was handed over is taken");
+    assert!(table.is_empty());
+    table.check();
+}
+
+#[test]
+fn a_closed_table_refuses_and_gives_back_what_was_to_come() {
+    let mut table = Table::new();
+    let hold = try_lock(&mut table, Mode::Shared).unwrap();
+    assert_eq!(table.close().into_turns().count(), 0);
+    assert_eq!(table.close().into_turns().count(), 0);
+    assert!(try_lock(&mut table, Mode::Shared).is_none(), "not even beside a shared holder");
+    for (id, mode) in [(ID, Mode::Shared), (ID, Mode::Exclusive), ("other", Mode::Exclusive)] {
+        let joined = table.lock(table.hash(id), id, mode, "bob");
+        assert!(matches!(joined, Joined::Closed("bob")));
+        table.check();
+    }
+    assert_eq!(table.len(), 1);
+    drop(table.release(hold));
+    assert!(table.is_empty());
+}
+
+#[test]
+fn a_hold_of_a_closed_table_can_be_downgraded() {
+    let mut table = Table::new();
+    let hold = try_lock(&mut table, Mode::Exclusive).unwrap();
+    drop(table.close());
+    let (hold, due) = table.downgrade(hold);
+    assert_eq!((hold.mode(), hold.token(), due.into_turns().count()), (Mode::Shared, 1, 0));
+    table.check();
+    drop(table.release(hold));
+    assert!(table.is_empty());
+}
+
+fn watch(table: &mut Table, name: &'static str) -> lockcore::Watch {
+    table.watch(table.hash(ID), ID, name).unwrap()
+}
+
+#[test]
+fn who_watches_is_told_by_whatever_frees_the_id() {
+    for mode in [Mode::Exclusive, Mode::Shared] {
+        let mut table = Table::new();
+        let hold = try_lock(&mut table, mode).unwrap();
+        let told = [watch(&mut table, "one"), watch(&mut table, "two")];
+        let left = watch(&mut table, "left");
+        let ticket = queue(&mut table, Mode::Exclusive, "bob");
+        assert_eq!(status(&table), Some((mode, 1, 1)), "who watches takes no place");
+        assert_eq!(table.unwatch(left), Some("left"));
+        assert_eq!(turns(&mut table, |table| table.release(hold)), ["bob"]);
+        assert_eq!(turns(&mut table, |table| table.cancel(ticket)), ["one", "two"]);
+        let again = try_lock(&mut table, mode).unwrap();
+        for watch in told {
+            assert!(table.watching_mut(&watch).is_none(), "it is told once");
+            assert!(table.unwatch(watch).is_none());
+            table.check();
+        }
+        assert!(turns(&mut table, |table| table.release(again)).is_empty());
+        assert_eq!(table.watch(table.hash(ID), ID, "three").unwrap_err(), "three");
+    }
+}
+
+#[test]
+fn who_watches_the_table_is_told_after_those_of_its_last_id() {
+    let mut table = Table::new();
+    assert_eq!(table.watch_all("nothing").unwrap_err(), "nothing");
+    let hold = try_lock(&mut table, Mode::Exclusive).unwrap();
+    let other = table.try_lock(table.hash("other"), "other", Mode::Exclusive).unwrap();
+    let [all, gone] = ["all", "gone"].map(|name| table.watch_all(name).unwrap());
+    let of_id = watch(&mut table, "id");
+    table.check();
+    assert!(turns(&mut table, |table| table.release(other)).is_empty());
+    assert_eq!(table.unwatch(gone), Some("gone"));
+    assert_eq!(table.watching_mut(&all).map(|name| std::mem::replace(name, "late")), Some("all"));
+    assert_eq!(turns(&mut table, |table| table.release(hold)), ["id", "late"]);
+    assert!([all, of_id].map(|watch| table.unwatch(watch)).iter().all(Option::is_none));
+    table.check();
+}
+
+#[test]
+fn a_table_that_nobody_watches_any_more_is_released_as_before() {
+    let mut table = Table::new();
+    let hold = try_lock(&mut table, Mode::Exclusive).unwrap();
+    let watches = [table.watch_all("all").unwrap(), watch(&mut table, "id")];
+    for watch in watches {
+        assert!(table.unwatch(watch).is_some());
+        table.check();
+    }
+    assert!(turns(&mut table, |table| table.release(hold)).is_empty());
     assert!(table.is_empty());
 }

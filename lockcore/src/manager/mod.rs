@@ -296,6 +296,7 @@ impl LockManager {
             Some(match self.table.lock(hash, &id, mode, key) {
                 Joined::Holds(hold, _) => Stage::Holding(hold),
                 Joined::Waits(ticket) => Stage::Waiting(ticket),
+                Joined::Closed(_) => unreachable!("a manager never closes its table"),
             })
         };
         match stage {

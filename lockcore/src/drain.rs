@@ -51,9 +51,9 @@ impl<'a, 'q, I, Q: ?Sized, S, R: RawMutex> Free<'a, 'q, I, Q, S, R> {
 
 impl<I, Q, S, R> Future for Free<'_, '_, I, Q, S, R>
 where
-    I: Borrow<Q>,
+    I: Borrow<Q> + Hash,
     Q: Hash + Eq + ?Sized,
-    S: BuildHasher + Clone,
+    S: BuildHasher,
     R: RawMutex,
 {
     type Output = ();
@@ -61,7 +61,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { shards, state } = self.get_mut();
         if let State::New(id) = state {
-            *state = shards.watch(*id).map_or(State::WasFree, State::Watches);
+            *state = shards.place(*id).watch(*id).map_or(State::WasFree, State::Watches);
         }
         if let State::Watches(watched) = state {
             if !shards.poll_watch(watched, cx.waker().clone()) {
@@ -99,7 +99,8 @@ impl<I, Q: ?Sized, S, R: RawMutex> fmt::Debug for Free<'_, '_, I, Q, S, R> {
 }
 
 /// The future of [`KeyedMutex::drained`](crate::KeyedMutex::drained) and of the same method of a
-/// [`KeyedRwLock`](crate::KeyedRwLock): ready when all tables were seen empty, and from then on.
+/// [`KeyedRwLock`](crate::KeyedRwLock): ready when whoever held or waited at
+/// its first poll is gone, and from then on.
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Drained<
     'a,
@@ -128,7 +129,7 @@ impl<'a, I, S, R: RawMutex> Drained<'a, I, S, R> {
     }
 }
 
-impl<I, S, R: RawMutex> Future for Drained<'_, I, S, R> {
+impl<I: Hash, S: BuildHasher, R: RawMutex> Future for Drained<'_, I, S, R> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

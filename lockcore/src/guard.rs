@@ -1,6 +1,10 @@
 //! What the futures resolve to: [`Guard`] and [`OwnedGuard`].
 
-use core::fmt;
+use alloc::sync::Arc;
+use core::{
+    fmt,
+    hash::{BuildHasher, Hash},
+};
 
 use lock_api::RawMutex;
 
@@ -15,13 +19,12 @@ use crate::{
 #[must_use = "the id is released when the guard is dropped"]
 pub struct Guard<'a, I, S, R: RawMutex> {
     shards: &'a Shards<I, S, R>,
-    /// `None` only inside `drop` and `downgrade`.
-    hold: Option<Hold>,
+    hold: Hold,
 }
 
 impl<'a, I, S, R: RawMutex> Guard<'a, I, S, R> {
     pub(crate) fn new(shards: &'a Shards<I, S, R>, hold: Hold) -> Self {
-        Self { shards, hold: Some(hold) }
+        Self { shards, hold }
     }
 }
 
@@ -29,14 +32,13 @@ impl<'a, I, S, R: RawMutex> Guard<'a, I, S, R> {
 /// lock, and may outlive it.
 #[must_use = "the id is released when the guard is dropped"]
 pub struct OwnedGuard<I, S, R: RawMutex> {
-    shards: Shards<I, S, R>,
-    /// `None` only inside `drop` and `downgrade`.
-    hold: Option<Hold>,
+    shards: Arc<Shards<I, S, R>>,
+    hold: Hold,
 }
 
 impl<I, S, R: RawMutex> OwnedGuard<I, S, R> {
-    pub(crate) fn new(shards: Shards<I, S, R>, hold: Hold) -> Self {
-        Self { shards, hold: Some(hold) }
+    pub(crate) fn new(shards: Arc<Shards<I, S, R>>, hold: Hold) -> Self {
+        Self { shards, hold }
     }
 }
 
@@ -44,20 +46,16 @@ impl<I, S, R: RawMutex> OwnedGuard<I, S, R> {
 macro_rules! guard {
     ($name:ident $(<$lifetime:lifetime>)?) => {
         impl<I, S, R: RawMutex> $name<$($lifetime,)? I, S, R> {
-            fn hold(&self) -> &Hold {
-                self.hold.as_ref().expect("a guard has its hold until it is dropped")
-            }
-
             /// Returns the fencing token of this hold: greater than that of every earlier hold of
             /// the same id. A store that remembers the greatest token it saw can refuse late writes
             /// of earlier holders.
             pub fn token(&self) -> u64 {
-                self.hold().token()
+                self.hold.token()
             }
 
             /// Returns the mode in which the id is held.
             pub fn mode(&self) -> Mode {
-                self.hold().mode()
+                self.hold.mode()
             }
 
             /// Returns a clone of the id: one look-up.
@@ -65,20 +63,22 @@ macro_rules! guard {
             where
                 I: Clone,
             {
-                self.shards.id(self.hold())
+                self.shards.place_of(self.hold.hash).id(&self.hold)
             }
 
             /// Turns an exclusive hold into a shared one without a gap: nobody holds the id
             /// exclusively in between. Readers at the head of the queue then hold, too. The token
             /// stays; a shared hold stays as it is.
             #[must_use = "the id is released when the guard is dropped"]
-            pub fn downgrade(mut self) -> Self {
-                if let Some(hold) = self.hold.take() {
-                    let (hold, due) = self.shards.downgrade(hold);
-                    // If a waker panics, the guard still releases.
-                    self.hold = Some(hold);
-                    due.wake();
-                }
+            pub fn downgrade(mut self) -> Self
+            where
+                I: Hash,
+                S: BuildHasher,
+            {
+                let (hold, due) = self.shards.place_of(self.hold.hash).downgrade(self.hold.copy());
+                // If a waker panics, the guard still releases.
+                self.hold = hold;
+                due.wake();
                 self
             }
         }
@@ -86,15 +86,13 @@ macro_rules! guard {
         impl<I, S, R: RawMutex> Drop for $name<$($lifetime,)? I, S, R> {
             #[inline]
             fn drop(&mut self) {
-                if let Some(hold) = self.hold.take() {
-                    self.shards.release(hold);
-                }
+                self.shards.place_of(self.hold.hash).release(&self.hold);
             }
         }
 
         impl<I, S, R: RawMutex> fmt::Debug for $name<$($lifetime,)? I, S, R> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let hold = self.hold();
+                let hold = &self.hold;
                 f.debug_struct(stringify!($name))
                     .field("mode", &hold.mode())
                     .field("token", &hold.token())

@@ -57,6 +57,17 @@ impl Hold {
         Self { hash, token, queue: NonZeroU64::new((queue as u64 + 1) << 1 | shared) }
     }
 
+    /// Takes a hold out of a place that nobody looks at again, or that gets another one then.
+    #[inline]
+    pub(crate) fn copy(&self) -> Self {
+        Self { hash: self.hash, token: self.token, queue: self.queue }
+    }
+
+    /// This hold, which is exclusive, by the queue of its id.
+    pub(crate) fn by_queue(&self, queue: usize) -> Self {
+        Self::queued(self.hash, self.token, Mode::Exclusive, queue)
+    }
+
     /// Returns the fencing token: greater than that of every earlier hold of the same id.
     pub fn token(&self) -> u64 {
         self.token.get()

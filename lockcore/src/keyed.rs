@@ -17,14 +17,16 @@ macro_rules! keyed_lock {
             pub fn with_config(config: Config<S>) -> Self {
                 Self { shards: Shards::new(config) }
             }
+        }
 
+        impl<I: Hash, S: BuildHasher, R: RawMutex> $name<I, S, R> {
             /// Returns whether somebody holds `id`. The answer may be out of date when it arrives.
             pub fn is_locked<Q>(&self, id: &Q) -> bool
             where
                 I: Borrow<Q>,
                 Q: Hash + Eq + ?Sized,
             {
-                self.shards.status(id).is_some()
+                self.shards.place(id).status(id).is_some()
             }
 
             /// Returns how many requests wait for `id`, its holder not counted: O(1).
@@ -33,7 +35,7 @@ macro_rules! keyed_lock {
                 I: Borrow<Q>,
                 Q: Hash + Eq + ?Sized,
             {
-                self.shards.status(id).map_or(0, |status| status.waiting)
+                self.shards.place(id).status(id).map_or(0, |status| status.waiting)
             }
 
             /// Waits until nobody holds `id` or waits for it; ready at once if that is so.
@@ -79,7 +81,7 @@ macro_rules! keyed_lock {
                 I: Borrow<Q>,
                 Q: Hash + Eq + ?Sized,
             {
-                self.shards.status(id)
+                self.shards.place(id).status(id)
             }
 
             /// Returns what is known of each id in use, in no particular order: O(ids).
@@ -111,13 +113,11 @@ macro_rules! keyed_lock {
             /// If one is broken.
             pub fn check(&self)
             where
-                I: Hash + Eq,
+                I: Eq,
             {
                 self.shards.check();
             }
-        }
 
-        impl<I, S, R: RawMutex> $name<I, S, R> {
             /// Closes the lock, for good: queued requests are woken and end, and so do later ones.
             ///
             /// Who holds goes on holding, and a turn that was handed over may still be taken.
@@ -156,17 +156,11 @@ macro_rules! keyed_lock {
                 self.shards.close();
             }
 
-            /// Returns whether the lock is closed.
-            pub fn is_closed(&self) -> bool {
-                self.shards.is_closed()
-            }
-
-            /// Waits until every table was seen empty, one after the other; ready at once if that is
-            /// so.
+            /// Waits until whoever holds an id or waits for one at the first poll is gone; ready at once
+            /// if nobody does.
             ///
             /// After [`close`](Self::close) this means that nobody holds an id or waits for one, and
-            /// nobody will. On an open lock an id may be locked in one table while another is waited
-            /// for: it then only means that whoever held or waited at the first poll is gone.
+            /// nobody will. On an open lock others may have come meanwhile.
             ///
             /// # Cancel safety
             ///
@@ -193,6 +187,13 @@ macro_rules! keyed_lock {
             /// ```
             pub fn drained(&self) -> Drained<'_, I, S, R> {
                 Drained::new(&self.shards)
+            }
+        }
+
+        impl<I, S, R: RawMutex> $name<I, S, R> {
+            /// Returns whether the lock is closed.
+            pub fn is_closed(&self) -> bool {
+                self.shards.is_closed()
             }
 
             /// Returns the number of ids in use; each of the tables is looked at in turn, so it is no

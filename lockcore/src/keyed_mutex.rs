@@ -1,6 +1,6 @@
 //! [`KeyedMutex`]: a mutex for each id.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 #[cfg(feature = "std")]
 use core::time::Duration;
 use core::{
@@ -53,10 +53,10 @@ use crate::{
 /// # });
 /// ```
 pub struct KeyedMutex<I, S = DefaultHashBuilder, R = DefaultRawMutex> {
-    shards: Shards<I, S, R>,
+    shards: Arc<Shards<I, S, R>>,
 }
 
-impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedMutex<I, S, R> {
+impl<I, S: BuildHasher, R: RawMutex> KeyedMutex<I, S, R> {
     /// Locks `id`, waiting until every earlier request for it is gone.
     ///
     /// Takes any borrowed form of the id, such as `&str` for `String`, and clones it only if it is

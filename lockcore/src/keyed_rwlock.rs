@@ -1,6 +1,6 @@
 //! [`KeyedRwLock`]: a reader-writer lock for each id.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::{
     borrow::Borrow,
     fmt,
@@ -39,10 +39,10 @@ use crate::{
 /// # });
 /// ```
 pub struct KeyedRwLock<I, S = DefaultHashBuilder, R = DefaultRawMutex> {
-    shards: Shards<I, S, R>,
+    shards: Arc<Shards<I, S, R>>,
 }
 
-impl<I, S: BuildHasher + Clone, R: RawMutex> KeyedRwLock<I, S, R> {
+impl<I, S: BuildHasher, R: RawMutex> KeyedRwLock<I, S, R> {
     /// Locks `id` together with other readers, waiting until every earlier writer is gone.
     ///
     /// # Fairness, cancel safety, deadlocks, panics

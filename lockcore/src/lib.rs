@@ -33,7 +33,7 @@
 //! number of processors.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 #[cfg(feature = "std")]
@@ -55,8 +55,11 @@ mod list;
 mod lock;
 mod lock_all;
 pub mod manager;
+mod place;
 mod queue;
 mod shards;
+mod slots;
+mod sync;
 mod table;
 mod waiter;
 

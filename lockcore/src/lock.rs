@@ -1,5 +1,6 @@
 //! The futures: [`Lock`] and [`LockOwned`].
 
+use alloc::sync::Arc;
 use core::{
     borrow::Borrow,
     fmt,
@@ -52,59 +53,85 @@ impl<N> State<N> {
         N: Borrow<Q>,
         I: FromBorrowed<Q> + Hash,
         Q: Hash + Eq + ?Sized,
-        S: BuildHasher + Clone,
+        S: BuildHasher,
         R: RawMutex,
     {
-        let (id, mode) = match self {
-            Self::NewExclusive(id) => ((*id).borrow(), Mode::Exclusive),
-            Self::NewShared(id) => ((*id).borrow(), Mode::Shared),
-            Self::Queued(_) => return self.poll_turn(shards, waker, resolve),
-            Self::Done => panic!("a lock future was polled after it was ready"),
-        };
-        match shards.join(id, mode) {
-            Ok(hold) => {
+        let Self::NewExclusive(id) = self else { return self.poll_again(shards, waker, resolve) };
+        let place = shards.place((*id).borrow());
+        match place.try_slot((*id).borrow()) {
+            Some(hold) => {
                 let guard = resolve(Ok(hold));
                 // If dropping the id panics, so is the guard, and the turn passes on.
                 *self = Self::Done;
                 Poll::Ready(guard)
             }
-            Err(Some(ticket)) => {
-                *self = Self::Queued(ticket);
-                self.leave_waker(shards, waker, resolve)
-            }
-            Err(None) => {
-                *self = Self::Done;
-                Poll::Ready(resolve(Err(Closed)))
-            }
+            None => self.join(shards, place.hash, Mode::Exclusive, waker, resolve),
         }
     }
 
-    /// Leaves a clone of `waker` with a place that was just taken, or takes what came of it.
-    #[inline]
-    fn leave_waker<I, S, R: RawMutex, G>(
+    /// Polls a request that is not new and exclusive.
+    #[inline(never)]
+    fn poll_again<I, Q, S, R, G>(
         &mut self,
         shards: &Shards<I, S, R>,
         waker: &Waker,
         resolve: impl FnOnce(Result<Hold, Closed>) -> G,
-    ) -> Poll<G> {
-        let Self::Queued(ticket) = self else { unreachable!("only a queued request waits") };
-        // If cloning panics, the ticket is in its place.
-        match shards.place_waker(ticket, waker.clone()) {
-            Ok(displaced) => {
-                drop(displaced);
-                Poll::Pending
+    ) -> Poll<G>
+    where
+        N: Borrow<Q>,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
+        S: BuildHasher,
+        R: RawMutex,
+    {
+        match self {
+            Self::NewExclusive(id) | Self::NewShared(id) => {
+                let hash = shards.place((*id).borrow()).hash;
+                self.join(shards, hash, Mode::Shared, waker, resolve)
             }
-            Err(unused) => {
-                let turn = self.poll_turn(shards, waker, resolve);
-                // If dropping the waker panics, so is the guard, and the turn passes on.
-                drop(unused);
-                turn
-            }
+            Self::Queued(_) => self.poll_turn(shards, waker, resolve),
+            Self::Done => panic!("a lock future was polled after it was ready"),
         }
     }
 
-    /// Takes the turn or the refusal, or leaves a clone of `waker` for it.
+    /// Locks the id, or queues for it with a clone of `waker`.
     #[inline(never)]
+    fn join<I, Q, S, R, G>(
+        &mut self,
+        shards: &Shards<I, S, R>,
+        hash: u64,
+        mode: Mode,
+        waker: &Waker,
+        resolve: impl FnOnce(Result<Hold, Closed>) -> G,
+    ) -> Poll<G>
+    where
+        N: Borrow<Q>,
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
+        S: BuildHasher,
+        R: RawMutex,
+    {
+        let (Self::NewExclusive(id) | Self::NewShared(id)) = self else {
+            unreachable!("who joins is new");
+        };
+        let mut waker = Some(waker.clone());
+        let outcome = match shards.place_of(hash).join((*id).borrow(), mode, &mut waker) {
+            Ok(hold) => Ok(hold),
+            Err(None) => Err(Closed),
+            Err(Some(ticket)) => {
+                *self = Self::Queued(ticket);
+                return Poll::Pending;
+            }
+        };
+        let guard = resolve(outcome);
+        // If dropping the id or the waker panics, so is the guard, and the turn passes on.
+        *self = Self::Done;
+        drop(waker);
+        Poll::Ready(guard)
+    }
+
+    /// Takes the turn or the refusal, or leaves a clone of `waker` for it.
+    #[inline]
     fn poll_turn<I, S, R: RawMutex, G>(
         &mut self,
         shards: &Shards<I, S, R>,
@@ -143,7 +170,7 @@ impl<N> State<N> {
     #[inline(never)]
     fn leave<I, S, R: RawMutex>(&mut self, shards: &Shards<I, S, R>) {
         if let Self::Queued(ticket) = mem::replace(self, Self::Done) {
-            shards.cancel(ticket);
+            shards.place_of(ticket.hash).cancel(ticket);
         }
     }
 
@@ -200,7 +227,7 @@ impl<'a, I, Q, S, R> Future for Lock<'a, '_, I, Q, S, R>
 where
     I: FromBorrowed<Q> + Hash,
     Q: Hash + Eq + ?Sized,
-    S: BuildHasher + Clone,
+    S: BuildHasher,
     R: RawMutex,
 {
     type Output = Guard<'a, I, S, R>;
@@ -217,7 +244,7 @@ impl<I, Q, S, R> PollOrClosed for Lock<'_, '_, I, Q, S, R>
 where
     I: FromBorrowed<Q> + Hash,
     Q: Hash + Eq + ?Sized,
-    S: BuildHasher + Clone,
+    S: BuildHasher,
     R: RawMutex,
 {
     fn poll_or_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Closed>> {
@@ -250,12 +277,12 @@ impl<I, Q: ?Sized, S, R: RawMutex> fmt::Debug for Lock<'_, '_, I, Q, S, R> {
 /// When polled after it was ready, or when the lock is closed: see [`or_closed`](Self::or_closed).
 #[must_use = "a lock future does nothing unless it is polled"]
 pub struct LockOwned<I, S, R: RawMutex> {
-    shards: Shards<I, S, R>,
+    shards: Arc<Shards<I, S, R>>,
     state: State<I>,
 }
 
 impl<I, S, R: RawMutex> LockOwned<I, S, R> {
-    pub(crate) fn new(shards: Shards<I, S, R>, id: I, mode: Mode) -> Self {
+    pub(crate) fn new(shards: Arc<Shards<I, S, R>>, id: I, mode: Mode) -> Self {
         Self { shards, state: State::new(id, mode) }
     }
 
@@ -271,7 +298,7 @@ impl<I, S, R: RawMutex> Unpin for LockOwned<I, S, R> {}
 impl<I, S, R> Future for LockOwned<I, S, R>
 where
     I: Hash + Eq + Clone,
-    S: BuildHasher + Clone,
+    S: BuildHasher,
     R: RawMutex,
 {
     type Output = OwnedGuard<I, S, R>;
@@ -287,7 +314,7 @@ where
 impl<I, S, R> PollOrClosed for LockOwned<I, S, R>
 where
     I: Hash + Eq + Clone,
-    S: BuildHasher + Clone,
+    S: BuildHasher,
     R: RawMutex,
 {
     fn poll_or_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Closed>> {

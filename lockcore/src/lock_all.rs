@@ -73,7 +73,7 @@ impl<'a, I, Q, S, R> Future for LockAll<'a, '_, I, Q, S, R>
 where
     I: FromBorrowed<Q> + Hash,
     Q: Hash + Eq + ?Sized,
-    S: BuildHasher + Clone,
+    S: BuildHasher,
     R: RawMutex,
 {
     type Output = Vec<Guard<'a, I, S, R>>;
@@ -87,7 +87,7 @@ impl<I, Q, S, R> PollOrClosed for LockAll<'_, '_, I, Q, S, R>
 where
     I: FromBorrowed<Q> + Hash,
     Q: Hash + Eq + ?Sized,
-    S: BuildHasher + Clone,
+    S: BuildHasher,
     R: RawMutex,
 {
     fn poll_or_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Closed>> {

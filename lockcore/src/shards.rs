@@ -1,11 +1,11 @@
 //! [`Shards`]: tables shared between tasks and threads. What `KeyedMutex` and `KeyedRwLock` have in
 //! common, which is all but the modes.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{
-    borrow::Borrow,
     fmt,
     hash::{BuildHasher, Hash},
+    ptr,
     task::Waker,
 };
 
@@ -13,9 +13,11 @@ use hashbrown::DefaultHashBuilder;
 use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::{
-    due::{Due, wake_all},
+    due::wake_all,
     from_borrowed::FromBorrowed,
     handles::{Hold, Mode, NoTurn, Status, Ticket, Watch},
+    place::Place,
+    slots::{Slot, Slots},
     table::LockTable,
 };
 
@@ -30,7 +32,10 @@ pub type DefaultRawMutex = parking_lot::RawMutex;
 #[derive(Debug)]
 pub enum DefaultRawMutex {}
 
-type Table<I, S> = LockTable<I, Waker, S>;
+/// The most slots there are: the bits of a hash are limited.
+const MAX_SLOTS: usize = 1 << 16;
+
+pub(crate) type Table<I, S> = LockTable<I, Waker, S>;
 type Shard<I, S, R> = Aligned<Mutex<R, Table<I, S>>>;
 
 /// What [`Shards::poll_turn`] found.
@@ -45,82 +50,61 @@ pub(crate) enum Turn {
 
 /// A watch, and in which table it is.
 pub(crate) struct Watched {
-    table: usize,
-    watch: Watch,
+    pub(crate) table: usize,
+    pub(crate) watch: Watch,
 }
 
 /// Tables by hash, each behind a raw lock that is held for O(1) steps and never over foreign code
-/// other than `Eq` and `Clone` of an id, and `Hash` when a table grows.
+/// other than `Eq` and `Clone` of an id, and `Hash` when a table grows. In front of them are
+/// [`Slots`], for exclusive locks that nobody contends for.
 pub(crate) struct Shards<I, S, R> {
     hasher: S,
-    /// Owned guards and futures share them.
-    tables: Arc<[Shard<I, S, R>]>,
+    slots: Slots<I>,
+    tables: Box<[Shard<I, S, R>]>,
 }
 
 /// Keeps neighbours from sharing a cache line (or a pair of lines, which x86 fetches together).
 #[repr(align(128))]
 struct Aligned<T>(T);
 
-impl<I, S: Clone, R> Clone for Shards<I, S, R> {
-    fn clone(&self) -> Self {
-        Self { hasher: self.hasher.clone(), tables: self.tables.clone() }
-    }
-}
-
 impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
-    pub(crate) fn new(Config { shards, idle_capacity, hasher }: Config<S>) -> Self {
+    pub(crate) fn new(Config { shards, slots, idle_capacity, hasher }: Config<S>) -> Arc<Self> {
         let count = shards.next_power_of_two();
+        let slots = match slots {
+            0 => Slots::diverted(count),
+            slots => Slots::new(slots.min(MAX_SLOTS).max(count).next_power_of_two()),
+        };
         let table = |_| {
             let mut table = LockTable::with_hasher(hasher.clone());
             table.set_idle_capacity(idle_capacity / count);
             Aligned(Mutex::new(table))
         };
-        Self { tables: (0..count).map(table).collect(), hasher }
+        let tables = (0..count).map(table).collect();
+        Arc::new(Self { hasher, slots, tables })
     }
+}
 
+impl<I: Hash, S: BuildHasher, R: RawMutex> Shards<I, S, R> {
     /// Locks `id` if nobody is ahead.
     #[inline]
     pub(crate) fn try_lock<Q>(&self, id: &Q, mode: Mode) -> Option<Hold>
     where
-        I: FromBorrowed<Q> + Hash,
+        I: FromBorrowed<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.hasher.hash_one(id);
-        self.table(hash).try_lock(hash, id, mode)
+        let place = self.place(id);
+        if mode == Mode::Exclusive
+            && let Some(hold) = place.try_slot(id)
+        {
+            return Some(hold);
+        }
+        place.try_lock(id, mode)
     }
 
-    /// Locks `id`, or queues for it. The place is taken with a waker that does nothing, as nobody may
-    /// clone the caller's inside the borrow: [`poll_turn`](Self::poll_turn) replaces it. No ticket
-    /// says that the table is closed.
+    /// Returns where `id` belongs.
     #[inline]
-    pub(crate) fn join<Q>(&self, id: &Q, mode: Mode) -> Result<Hold, Option<Ticket>>
-    where
-        I: FromBorrowed<Q> + Hash,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hasher.hash_one(id);
-        self.table(hash).join(hash, id, mode, || Waker::noop().clone())
-    }
-
-    /// Watches `id` until it is free; `None` says that it is. As with a place in a queue, it is for
-    /// [`poll_watch`](Self::poll_watch) to leave a waker that does something.
-    pub(crate) fn watch<Q>(&self, id: &Q) -> Option<Watched>
-    where
-        I: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hasher.hash_one(id);
-        let watch = self.table(hash).watch(hash, id, Waker::noop().clone()).ok()?;
-        Some(Watched { table: self.number(hash), watch })
-    }
-
-    pub(crate) fn status<Q>(&self, id: &Q) -> Option<Status>
-    where
-        I: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hasher.hash_one(id);
-        self.table(hash).status(hash, id)
+    pub(crate) fn place<Q: Hash + ?Sized>(&self, id: &Q) -> Place<'_, I, S, R> {
+        self.place_of(self.hasher.hash_one(id))
     }
 
     /// Returns what is known of each id in use; each table is borrowed in turn.
@@ -129,17 +113,57 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
         I: Clone,
     {
         let mut all = Vec::new();
-        for table in &*self.tables {
-            all.extend(table.0.lock().iter().map(|(id, status)| (id.clone(), status)));
+        for index in 0..self.tables.len() {
+            let table = self.enter_whole(index);
+            all.extend(table.iter().map(|(id, status)| (id.clone(), status)));
         }
         all
     }
 
+    /// Closes each table, and wakes those whose wait ended after the last is closed.
+    pub(crate) fn close(&self) {
+        let ended = (0..self.tables.len()).flat_map(|index| {
+            let mut table = self.tables[index].0.lock();
+            for slot in self.slots_of(index) {
+                // It is not settled: a closed table takes all requests, and refuses them.
+                slot.divert(&mut table);
+            }
+            let due = table.close();
+            due.into_turns()
+        });
+        wake_all(ended.collect());
+    }
+
+    /// Watches the table of this number until it is empty; `None` says that it is. It is for
+    /// [`poll_watch`](Self::poll_watch) to leave a waker that does something.
+    pub(crate) fn watch_all(&self, table: usize) -> Option<Watched> {
+        let watch = self.enter_whole(table).watch_all(Waker::noop().clone()).ok()?;
+        Some(Watched { table, watch })
+    }
+
+    /// Borrows a table, and moves to it all ids that are held without one.
+    fn enter_whole(&self, index: usize) -> MutexGuard<'_, R, Table<I, S>> {
+        let mut table = self.tables[index].0.lock();
+        for slot in self.slots_of(index).filter(|slot| slot.holds()) {
+            // It is settled if it is free by now.
+            let entries = slot.divert(&mut table);
+            self.slots.settle(slot, entries, &table);
+        }
+        table
+    }
+
     pub(crate) fn check(&self)
     where
-        I: Hash + Eq,
+        I: Eq,
     {
-        self.tables.iter().for_each(|table| table.0.lock().check());
+        for (index, table) in self.tables.iter().enumerate() {
+            let table = table.0.lock();
+            table.check();
+            let of_ids: Vec<_> = table.iter().map(|(id, _)| self.place(id).slot).collect();
+            for slot in self.slots_of(index) {
+                slot.check(of_ids.iter().filter(|of_id| ptr::eq(**of_id, slot)).count());
+            }
+        }
     }
 }
 
@@ -173,50 +197,6 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
         }
     }
 
-    /// Stores `waker` for the turn of `ticket` and returns the one it displaces; if it does not wait
-    /// any more, `waker` comes back.
-    #[inline]
-    pub(crate) fn place_waker(&self, ticket: &Ticket, waker: Waker) -> Result<Waker, Waker> {
-        match self.table(ticket.hash).waiting_mut(ticket) {
-            Some(stored) => Ok(core::mem::replace(stored, waker)),
-            None => Err(waker),
-        }
-    }
-
-    /// Returns the id of a hold.
-    pub(crate) fn id(&self, hold: &Hold) -> I
-    where
-        I: Clone,
-    {
-        self.table(hold.hash).id(hold).clone()
-    }
-
-    #[inline]
-    pub(crate) fn cancel(&self, ticket: Ticket) {
-        let due = self.table(ticket.hash).cancel(ticket);
-        due.wake();
-    }
-
-    #[inline]
-    pub(crate) fn release(&self, hold: Hold) {
-        let due = self.table(hold.hash).release(hold);
-        due.wake();
-    }
-
-    /// Turns an exclusive hold into a shared one; the caller wakes who is due.
-    pub(crate) fn downgrade(&self, hold: Hold) -> (Hold, Due<I, Waker>) {
-        self.table(hold.hash).downgrade(hold)
-    }
-
-    /// Closes each table, and wakes those whose wait ended after the last is closed.
-    pub(crate) fn close(&self) {
-        let ended = self.tables.iter().flat_map(|table| {
-            let due = table.0.lock().close();
-            due.into_turns()
-        });
-        wake_all(ended.collect());
-    }
-
     /// Returns whether [`close`](Self::close) has closed every table.
     pub(crate) fn is_closed(&self) -> bool {
         self.tables.last().is_some_and(|table| table.0.lock().is_closed())
@@ -224,12 +204,6 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
 
     pub(crate) fn tables(&self) -> usize {
         self.tables.len()
-    }
-
-    /// Watches the table of this number until it is empty; `None` says that it is.
-    pub(crate) fn watch_all(&self, table: usize) -> Option<Watched> {
-        let watch = self.tables[table].0.lock().watch_all(Waker::noop().clone()).ok()?;
-        Some(Watched { table, watch })
     }
 
     /// Returns whether what is watched was free, or sees to it that `waker` is woken when it is.
@@ -246,24 +220,57 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
         drop(unused);
     }
 
+    #[inline(never)]
+    pub(crate) fn release_in_table(&self, hold: &Hold) {
+        self.place_of(hold.hash).release_in_table(hold.copy());
+    }
+
+    /// Returns where the ids of this hash belong.
+    #[inline]
+    pub(crate) fn place_of(&self, hash: u64) -> Place<'_, I, S, R> {
+        Place { shards: self, slot: self.slots.at(bits(hash)), hash }
+    }
+
     /// Returns the number of ids in use; each table is looked at in turn.
     pub(crate) fn len(&self) -> usize {
-        self.tables.iter().map(|table| table.0.lock().len()).sum()
+        let len = |(index, table): (usize, &Shard<I, S, R>)| {
+            let table = table.0.lock();
+            table.len() + self.slots_of(index).filter(|slot| slot.holds()).count()
+        };
+        self.tables.iter().enumerate().map(len).sum()
     }
 
     /// Borrows the table that has the ids of this hash.
-    ///
-    /// The tables use the lowest bits of a hash as the place and its topmost seven, or on 32-bit
-    /// machines those of the lower half, as a tag: these are others.
     #[inline]
-    fn table(&self, hash: u64) -> MutexGuard<'_, R, Table<I, S>> {
+    pub(crate) fn table(&self, hash: u64) -> MutexGuard<'_, R, Table<I, S>> {
         self.tables[self.number(hash)].0.lock()
     }
 
+    /// Returns the number of the table that has the ids of this hash.
     #[inline]
-    fn number(&self, hash: u64) -> usize {
-        (hash >> 40) as usize & (self.tables.len() - 1)
+    pub(crate) fn number(&self, hash: u64) -> usize {
+        bits(hash) & (self.tables.len() - 1)
     }
+
+    #[inline]
+    pub(crate) fn slots(&self) -> &Slots<I> {
+        &self.slots
+    }
+
+    /// Returns the slots that are diverted to a table.
+    fn slots_of(&self, table: usize) -> impl Iterator<Item = &Slot<I>> {
+        self.slots.all().iter().skip(table).step_by(self.tables.len())
+    }
+}
+
+/// Returns the bits of a hash that say which slot and which table an id belongs to: ids of one slot
+/// have one table.
+///
+/// The tables use the lowest bits of a hash as the place and its topmost seven, or on 32-bit machines
+/// those of the lower half, as a tag: these are others.
+#[inline]
+fn bits(hash: u64) -> usize {
+    (hash >> 40) as usize
 }
 
 /// How a [`KeyedMutex`](crate::KeyedMutex) or [`KeyedRwLock`](crate::KeyedRwLock) is laid out.
@@ -282,6 +289,15 @@ pub struct Config<S = DefaultHashBuilder> {
     /// each processor, and one without the feature `std`. Threads that meet in a table wait for each
     /// other for the few instructions of a step.
     pub shards: usize,
+    /// How many slots there are for locks that nobody contends for, rounded up to a power of two that is
+    /// no less than the number of tables, and at most 65,536; 0 for none. By default 4096, and none
+    /// without the feature `std`.
+    ///
+    /// An exclusive lock of an id that is alone in its slot needs no table, and a third of the time.
+    /// Slots are allocated by the first lock and kept: 32 bytes each for an id of 8 bytes. A thread may
+    /// have to wait for another that is within the few instructions of taking or leaving a slot, so
+    /// they are not for interrupt handlers.
+    pub slots: usize,
     /// Up to how many ids, and as many waiters, memory is kept when nobody holds or waits any more: by
     /// default 4096. A table that falls idle, and has grown beyond its share of that, frees it.
     pub idle_capacity: usize,
@@ -291,7 +307,8 @@ pub struct Config<S = DefaultHashBuilder> {
 
 impl<S: Default> Default for Config<S> {
     fn default() -> Self {
-        Self { shards: default_shards(), idle_capacity: 4096, hasher: S::default() }
+        let slots = if cfg!(feature = "std") { 4096 } else { 0 };
+        Self { shards: default_shards(), slots, idle_capacity: 4096, hasher: S::default() }
     }
 }
 

@@ -159,7 +159,7 @@ impl<I, W, S> LockTable<I, W, S> {
     pub fn try_lock<Q>(&mut self, hash: u64, id: &Q, mode: Mode) -> Option<Hold>
     where
         I: FromBorrowed<Q> + Hash,
-        Q: Hash + Eq + ?Sized,
+        Q: Eq + ?Sized,
         S: BuildHasher,
     {
         self.make_room();
@@ -178,7 +178,7 @@ impl<I, W, S> LockTable<I, W, S> {
     pub fn lock<Q>(&mut self, hash: u64, id: &Q, mode: Mode, waiting: W) -> Joined<W>
     where
         I: FromBorrowed<Q> + Hash,
-        Q: Hash + Eq + ?Sized,
+        Q: Eq + ?Sized,
         S: BuildHasher,
     {
         let mut waiting = Some(waiting);
@@ -201,7 +201,7 @@ impl<I, W, S> LockTable<I, W, S> {
     ) -> Result<Hold, Option<Ticket>>
     where
         I: FromBorrowed<Q> + Hash,
-        Q: Hash + Eq + ?Sized,
+        Q: Eq + ?Sized,
         S: BuildHasher,
     {
         self.make_room();
@@ -376,6 +376,27 @@ impl<I, W, S> LockTable<I, W, S> {
         self.entries.iter().map(|entry| (&entry.id, self.status_of(entry)))
     }
 
+    /// Returns the token given last.
+    #[inline]
+    pub(crate) fn last_token(&self) -> u64 {
+        self.last_token
+    }
+
+    /// Gives no token from now on that is not greater than `token`.
+    pub(crate) fn give_greater_tokens(&mut self, token: u64) {
+        self.last_token = self.last_token.max(token);
+    }
+
+    /// Takes over an exclusive hold of an id that is not in use here, and returns the queue by which it
+    /// is held. There is room for one more entry.
+    pub(crate) fn adopt(&mut self, hash: u64, id: I) -> usize {
+        let token = next_token(self.last_token).expect("slots of a closed table are diverted");
+        self.last_token = token.get();
+        let queue = Queue::insert(&mut self.queues, Holders::Exclusive(token));
+        self.entries.insert_unique(hash, Entry { id, state: State::queue(queue) }, no_rehash);
+        queue
+    }
+
     /// Hands the lock on, and forgets the id if nobody holds it then (invariant 1).
     fn pass_on(&mut self, hash: u64, index: usize) -> Due<I, W> {
         let turns = self.hand_over(index);
@@ -471,7 +492,7 @@ impl<I, W, S> LockTable<I, W, S> {
     /// `hashbrown` drops entries if `Hash` panics while it moves them, and with them somebody's
     /// lock. So all hashes are computed before the first entry moves (invariant 9).
     #[inline]
-    fn make_room(&mut self)
+    pub(crate) fn make_room(&mut self)
     where
         I: Hash,
         S: BuildHasher,
@@ -549,7 +570,7 @@ fn admit<'t, I, Q>(
 ) -> Result<Hold, Option<&'t mut Entry<I>>>
 where
     I: FromBorrowed<Q>,
-    Q: Hash + Eq + ?Sized,
+    Q: Eq + ?Sized,
 {
     match entries.entry(hash, |entry| entry.id.borrow() == id, no_rehash) {
         Place::Vacant(vacant) => {

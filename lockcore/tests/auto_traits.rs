@@ -52,7 +52,7 @@ fn owned_futures_and_guards_are_static() {
 #[test]
 fn futures_and_guards_are_small() {
     assert_eq!(size_of::<Lock<'_, '_, u64, u64, Hasher, Raw>>(), 24);
-    assert_eq!(size_of::<LockOwned<u64, Hasher, Raw>>(), 40);
+    assert_eq!(size_of::<LockOwned<u64, Hasher, Raw>>(), 24);
     assert_eq!(size_of::<Guard<'_, u64, Hasher, Raw>>(), 32);
     assert_eq!(size_of::<Option<Guard<'_, u64, Hasher, Raw>>>(), 32);
 }

@@ -39,8 +39,27 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// A lock that has what it keeps for good, which is its slots.
 fn with_config(shards: usize, idle_capacity: usize) -> KeyedMutex<u64> {
-    KeyedMutex::with_config(Config { shards, idle_capacity, ..Config::default() })
+    let mutex = KeyedMutex::with_config(Config { shards, idle_capacity, ..Config::default() });
+    assert!(mutex.is_empty());
+    mutex
+}
+
+#[test]
+fn slots_are_small_and_there_when_they_are_needed() {
+    let before = BYTES.get();
+    let mutex = KeyedMutex::<u64>::new();
+    let unused = BYTES.get() - before;
+    assert!(unused < 16 * 1024, "{unused}");
+    drop(mutex.try_lock(&1));
+    let slots = BYTES.get() - before - unused;
+    assert!((1..=129 * 1024).contains(&slots), "{slots}");
+    drop(mutex.try_lock(&2));
+    assert_eq!(BYTES.get() - before - unused, slots, "they are allocated once");
+    drop(mutex);
+    assert_eq!(BYTES.get(), before);
+    println!("slots: {slots} bytes");
 }
 
 /// Lets ids be held and waited for, some waiters cancelled, and everything dropped.

@@ -1,30 +1,43 @@
 //! What is compared: one face for all, over an id or, where a peer knows none, over one lock.
 
-use std::{borrow::Borrow, fmt, hash::Hash, sync::Arc};
+use std::{fmt, hash::Hash, sync::Arc};
 
+use compact_str::CompactString;
 use dashmap::DashMap;
 use futures_intrusive::sync::Mutex as IntrusiveMutex;
 use hashbrown::HashSet;
 use keyed_lock::r#async::KeyedLock;
 use lockable::LockPool;
-use lockcore::KeyedMutex;
+use lockcore::{Config, FromBorrowed, KeyedMutex};
 use lockmap::LockMap;
 use tokio::sync::{Mutex as TokioMutex, OwnedMutexGuard};
 
 use crate::drive::block_on;
 
-/// An id as a table stores it, and the form it is looked up by: `u64`, or `String` by `str`.
-pub trait Id: Hash + Eq + Clone + fmt::Debug + Send + Sync + Borrow<Self::Form> + 'static {
+/// An id as a table stores it, and the form it is looked up by: `u64`, or a string by `str`.
+pub trait Id:
+    FromBorrowed<Self::Form> + Hash + Eq + Clone + fmt::Debug + Send + Sync + 'static
+{
     /// What it is looked up by.
-    type Form: Hash + Eq + ToOwned<Owned = Self> + Sync + ?Sized + 'static;
+    type Form: Hash + Eq + Sync + ?Sized + 'static;
+
+    /// How the table calls our lock of such ids, our lock without its slots, and a mere table.
+    const NAMES: [&'static str; 3];
 }
 
 impl Id for u64 {
     type Form = Self;
+    const NAMES: [&'static str; 3] = ["lockcore", "lockcore, no slots", "locked table"];
+}
+
+impl Id for CompactString {
+    type Form = str;
+    const NAMES: [&'static str; 3] = ["lockcore", "lockcore, no slots", "locked table, in place"];
 }
 
 impl Id for String {
     type Form = str;
+    const NAMES: [&'static str; 3] = ["lockcore, String", "", "locked table"];
 }
 
 /// What all peers have in common.
@@ -62,7 +75,7 @@ impl<L: AsyncLocks> BlockingLocks for L {
 }
 
 impl<I: Id> Peer for KeyedMutex<I> {
-    const NAME: &'static str = "lockcore";
+    const NAME: &'static str = I::NAMES[0];
     type Id = I;
 
     fn create() -> Self {
@@ -77,12 +90,31 @@ impl<I: Id> AsyncLocks for KeyedMutex<I> {
     }
 }
 
+/// Our tables alone.
+pub struct WithoutSlots<I>(KeyedMutex<I>);
+
+impl<I: Id> Peer for WithoutSlots<I> {
+    const NAME: &'static str = I::NAMES[1];
+    type Id = I;
+
+    fn create() -> Self {
+        Self(KeyedMutex::with_config(Config { slots: 0, ..Config::default() }))
+    }
+}
+
+impl<I: Id> AsyncLocks for WithoutSlots<I> {
+    #[inline]
+    fn lock<'a>(&'a self, id: &'a Form<Self>) -> impl Future<Output = impl Send> + Send {
+        self.0.lock(id)
+    }
+}
+
 /// A hash table behind a lock: an id is in it while it is held. It cannot wait, so it is the least
 /// that a table of locks costs, and no lock itself.
 pub struct LockedTable<I>(parking_lot::Mutex<HashSet<I>>);
 
 impl<I: Id> Peer for LockedTable<I> {
-    const NAME: &'static str = "locked table";
+    const NAME: &'static str = I::NAMES[2];
     type Id = I;
 
     fn create() -> Self {
@@ -93,7 +125,7 @@ impl<I: Id> Peer for LockedTable<I> {
 impl<I: Id> BlockingLocks for LockedTable<I> {
     #[inline]
     fn blocking_lock<'a>(&'a self, id: &'a Form<Self>) -> impl Sized {
-        self.0.lock().insert(id.to_owned());
+        self.0.lock().insert(I::from_borrowed(id));
         InTable { table: self, id }
     }
 }
@@ -188,7 +220,7 @@ impl<I: Id> Peer for LockPool<I> {
 impl<I: Id> AsyncLocks for LockPool<I> {
     #[inline]
     fn lock<'a>(&'a self, id: &'a Form<Self>) -> impl Future<Output = impl Send> + Send {
-        self.async_lock(id.to_owned())
+        self.async_lock(I::from_borrowed(id))
     }
 }
 
@@ -204,7 +236,7 @@ impl<I: Id> Peer for KeyedLock<I> {
 impl<I: Id> AsyncLocks for KeyedLock<I> {
     #[inline]
     fn lock<'a>(&'a self, id: &'a Form<Self>) -> impl Future<Output = impl Send> + Send {
-        self.lock(id.to_owned())
+        self.lock(I::from_borrowed(id))
     }
 }
 
@@ -223,7 +255,7 @@ impl<I: Id> Peer for DashMapIdiom<I> {
 impl<I: Id> AsyncLocks for DashMapIdiom<I> {
     #[inline]
     async fn lock<'a>(&'a self, id: &'a Form<Self>) -> impl Send {
-        let mutex = self.0.entry(id.to_owned()).or_default().clone();
+        let mutex = self.0.entry(I::from_borrowed(id)).or_default().clone();
         let guard = Some(mutex.lock_owned().await);
         InDashMap { map: self, id, guard }
     }
@@ -256,6 +288,6 @@ impl<I: Id> Peer for LockMap<I, ()> {
 impl<I: Id> BlockingLocks for LockMap<I, ()> {
     #[inline]
     fn blocking_lock<'a>(&'a self, id: &'a Form<Self>) -> impl Sized {
-        self.entry(id.to_owned())
+        self.entry(I::from_borrowed(id))
     }
 }

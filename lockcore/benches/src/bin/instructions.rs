@@ -9,11 +9,12 @@ use std::{
 };
 
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use compact_str::CompactString;
 use futures_intrusive::sync::Mutex as IntrusiveMutex;
 use lockable::LockPool;
 use lockcore::KeyedMutex;
 use lockcore_benches::{
-    peers::{AsyncLocks, BlockingLocks, LockedTable, Peer, Yields},
+    peers::{AsyncLocks, BlockingLocks, Id, LockedTable, Peer, WithoutSlots, Yields},
     rows::{TASKS, lock_and_release, names, small_ids, take_turns},
 };
 use lockmap::LockMap;
@@ -41,11 +42,13 @@ macro_rules! cases {
 }
 
 const CASES: &[Case] = cases! {
-    "uncontended-u64" uncontended_u64: KeyedMutex<u64>, LockedTable<u64>, TokioMutex<()>,
+    "uncontended-u64" uncontended_u64: KeyedMutex<u64>, WithoutSlots<u64>,
+        LockedTable<u64>, TokioMutex<()>,
         LockPool<u64>, LockMap<u64, ()>;
-    "uncontended-str" uncontended_str: KeyedMutex<String>, LockedTable<String>, LockPool<String>,
+    "uncontended-str" uncontended_str: KeyedMutex<CompactString>,
+        WithoutSlots<CompactString>, KeyedMutex<String>, LockedTable<String>, LockPool<String>,
         LockMap<String, ()>;
-    "hand-off" hand_off: KeyedMutex<u64>, Yields, TokioMutex<()>, IntrusiveMutex<()>, LockPool<u64>;
+    "hand-off" hand_off: KeyedMutex<u64>, WithoutSlots<u64>, Yields, TokioMutex<()>, IntrusiveMutex<()>, LockPool<u64>;
 };
 
 impl Case {
@@ -124,13 +127,13 @@ fn uncontended_u64<L: BlockingLocks<Id = u64>>() {
     uncontended::<L>(small_ids());
 }
 
-fn uncontended_str<L: BlockingLocks<Id = String>>() {
+fn uncontended_str<L: BlockingLocks<Id: Id<Form = str>>>() {
     uncontended::<L>(names());
 }
 
 fn uncontended<L: BlockingLocks>(ids: Vec<L::Id>) {
     let locks = L::create();
-    lock_and_release(&locks, &ids, 1000);
+    lock_and_release(&locks, &ids, 640);
     collected(|| lock_and_release(&locks, &ids, OPERATIONS as usize));
 }
 

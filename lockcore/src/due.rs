@@ -76,6 +76,7 @@ impl<I> Due<I, Waker> {
     pub fn wake(self) {
         match self.0 {
             Outcome::Free(id) => drop(id),
+            Outcome::Told(Turns::One(waker), Last::Nothing) => waker.wake(),
             Outcome::Told(turns, last) => wake(turns, last),
         }
     }

@@ -86,7 +86,7 @@ macro_rules! guard {
         impl<I, S, R: RawMutex> Drop for $name<$($lifetime,)? I, S, R> {
             #[inline]
             fn drop(&mut self) {
-                self.shards.place_of(self.hold.hash).release(&self.hold);
+                self.shards.release(&self.hold);
             }
         }
 

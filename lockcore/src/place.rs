@@ -102,14 +102,6 @@ impl<'a, I, S, R: RawMutex> Place<'a, I, S, R> {
         due.wake();
     }
 
-    /// Releases a hold, which is not to be used again.
-    #[inline]
-    pub(crate) fn release(&self, hold: &Hold) {
-        if hold.queue().is_some() || !self.slot.try_release(hold.token) {
-            self.shards.release_in_table(hold);
-        }
-    }
-
     #[inline]
     pub(crate) fn release_in_table(&self, hold: Hold) {
         let mut inside = self.diverted();

@@ -108,20 +108,20 @@ impl Queue {
         waiter.into_waiting().expect("invariant 6: it is in the list")
     }
 
-    /// Makes the head a holder if the holders admit it, and returns what it had for its turn.
+    /// Makes the head a holder if the holders admit it, and returns its mode and what it had for its turn.
     #[inline]
     pub(crate) fn hand_over<W>(
         &mut self,
         waiters: &mut Slab<Waiter<W>>,
         last_token: &mut u64,
-    ) -> Option<W> {
+    ) -> Option<(Mode, W)> {
         let mode = self.head_that_is_admitted(waiters)?;
         let token = next_token(*last_token).expect("invariant 12: nobody waits in a closed table");
         *last_token = token.get();
         self.hold(token, mode);
         self.turns += 1;
         self.waiting -= 1;
-        self.waiters.pop(waiters, Out::Turn(token))
+        Some((mode, self.waiters.pop(waiters, Out::Turn(token))?))
     }
 
     /// Ends the wait of the head, and returns what it had for its turn.

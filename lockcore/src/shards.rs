@@ -220,8 +220,16 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
         drop(unused);
     }
 
+    /// Releases a hold, which is not to be used again.
+    #[inline]
+    pub(crate) fn release(&self, hold: &Hold) {
+        if hold.queue().is_some() || !self.place_of(hold.hash).slot.try_release(hold.token) {
+            self.release_in_table(hold);
+        }
+    }
+
     #[inline(never)]
-    pub(crate) fn release_in_table(&self, hold: &Hold) {
+    fn release_in_table(&self, hold: &Hold) {
         self.place_of(hold.hash).release_in_table(hold.copy());
     }
 

@@ -168,6 +168,10 @@ impl<I> Slot<I> {
     /// Releases the hold of this token, unless it was moved to the table.
     #[inline]
     pub(crate) fn try_release(&self, token: NonZeroU64) -> bool {
+        // A look costs less than an exchange that fails.
+        if self.word.load(Relaxed) != held(token) {
+            return false;
+        }
         if mem::needs_drop::<I>() {
             return self.try_release_and_drop(token);
         }
@@ -196,7 +200,17 @@ impl<I> Slot<I> {
 
     /// Diverts the slot to its table, moves a holder there, and returns the number of its entries. The
     /// caller has locked the table, and gives the number back to [`Slots::settle`].
+    #[inline]
     pub(crate) fn divert<W, S: BuildHasher>(&self, table: &mut LockTable<I, W, S>) -> usize
+    where
+        I: Hash,
+    {
+        let seen = self.word.load(Relaxed);
+        if seen & TAG == DIVERTED { (seen >> 2) as usize } else { self.divert_now(table) }
+    }
+
+    #[inline(never)]
+    fn divert_now<W, S: BuildHasher>(&self, table: &mut LockTable<I, W, S>) -> usize
     where
         I: Hash,
     {

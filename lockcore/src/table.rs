@@ -313,7 +313,7 @@ impl<I, W, S> LockTable<I, W, S> {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn release_queued(&mut self, hash: u64, index: usize, mode: Mode) -> Due<I, W> {
         self.queues[index].end_hold(mode);
         self.pass_on(hash, index)
@@ -398,6 +398,7 @@ impl<I, W, S> LockTable<I, W, S> {
     }
 
     /// Hands the lock on, and forgets the id if nobody holds it then (invariant 1).
+    #[inline]
     fn pass_on(&mut self, hash: u64, index: usize) -> Due<I, W> {
         let turns = self.hand_over(index);
         if self.queues[index].is_idle() {
@@ -411,13 +412,17 @@ impl<I, W, S> LockTable<I, W, S> {
     fn hand_over(&mut self, index: usize) -> Turns<W> {
         let queue = &mut self.queues[index];
         let mut turns = Turns::default();
-        while let Some(waiting) = queue.hand_over(&mut self.waiters, &mut self.last_token) {
+        while let Some((mode, waiting)) = queue.hand_over(&mut self.waiters, &mut self.last_token) {
             turns.push(waiting);
+            if mode == Mode::Exclusive {
+                break;
+            }
         }
         turns
     }
 
     /// Removes an id that nobody holds any more, and its queue, and tells who watches it.
+    #[inline(never)]
     fn forget(&mut self, hash: u64, index: usize) -> Due<I, W> {
         let mut told = Turns::default();
         while let Some(watching) = self.queues[index].tell(&mut self.waiters) {
@@ -595,7 +600,7 @@ where
 }
 
 /// Appends a waiter to the queue of an entry and returns its slot.
-#[inline(never)]
+#[inline]
 fn enqueue<I, W>(
     entry: &mut Entry<I>,
     queues: &mut Slab<Queue>,

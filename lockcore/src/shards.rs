@@ -32,8 +32,8 @@ pub type DefaultRawMutex = parking_lot::RawMutex;
 #[derive(Debug)]
 pub enum DefaultRawMutex {}
 
-/// The most slots there are: the bits of a hash are limited.
-const MAX_SLOTS: usize = 1 << 16;
+/// The most tables, and slots: more make nothing faster, and the bits of a hash are limited.
+const MOST: usize = 1 << 16;
 
 pub(crate) type Table<I, S> = LockTable<I, Waker, S>;
 type Shard<I, S, R> = Aligned<Mutex<R, Table<I, S>>>;
@@ -69,10 +69,10 @@ struct Aligned<T>(T);
 
 impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
     pub(crate) fn new(Config { shards, slots, idle_capacity, hasher }: Config<S>) -> Arc<Self> {
-        let count = shards.next_power_of_two();
+        let count = shards.min(MOST).next_power_of_two();
         let slots = match slots {
             0 => Slots::diverted(count),
-            slots => Slots::new(slots.min(MAX_SLOTS).max(count).next_power_of_two()),
+            slots => Slots::new(slots.min(MOST).max(count).next_power_of_two()),
         };
         let table = |_| {
             let mut table = LockTable::with_hasher(hasher.clone());
@@ -293,9 +293,10 @@ fn bits(hash: u64) -> usize {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Config<S = DefaultHashBuilder> {
-    /// Over how many tables the ids are spread, rounded up to a power of two: by default four for
-    /// each processor, and one without the feature `std`. Threads that meet in a table wait for each
-    /// other for the few instructions of a step.
+    /// Over how many tables the ids are spread, rounded up to a power of two, from 1 to 65,536; what
+    /// is beyond counts as the nearest of them. By default four for each processor, and one without
+    /// the feature `std`. Threads that meet in a table wait for each other for the few instructions
+    /// of a step.
     pub shards: usize,
     /// How many slots there are for locks that nobody contends for, rounded up to a power of two that is
     /// no less than the number of tables, and at most 65,536; 0 for none. By default 4096, and none
@@ -306,8 +307,9 @@ pub struct Config<S = DefaultHashBuilder> {
     /// have to wait for another that is within the few instructions of taking or leaving a slot, so
     /// they are not for interrupt handlers.
     pub slots: usize,
-    /// Up to how many ids, and as many waiters, memory is kept when nobody holds or waits any more: by
-    /// default 4096. A table that falls idle, and has grown beyond its share of that, frees it.
+    /// For how many ids, and for as many waiters, memory is kept when nobody holds or waits any more:
+    /// by default 4096. Each table has an equal share of it, rounded down, and keeps what
+    /// [`LockTable::set_idle_capacity`] says.
     pub idle_capacity: usize,
     /// Hashes the ids.
     pub hasher: S,

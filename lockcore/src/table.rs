@@ -91,9 +91,9 @@ pub struct LockTable<I, W, S = hashbrown::DefaultHashBuilder> {
     last_token: u64,
     /// Who is to be told when no id is in use.
     watchers: List,
-    /// Up to what capacity memory is kept when nobody holds or waits.
+    /// Up to how many places memory is kept when nobody holds or waits.
     idle_limit: usize,
-    /// A table in which no id is in use has something to do beyond this capacity: `idle_limit`, or 0
+    /// A table in which no id is in use has something to do if it has more places: `idle_limit`, or 0
     /// while somebody watches it. So a release asks one question for both.
     look_above: usize,
     hasher: S,
@@ -101,6 +101,10 @@ pub struct LockTable<I, W, S = hashbrown::DefaultHashBuilder> {
 
 /// Room for so many entries at least: the smallest table there is.
 const MIN_CAPACITY: usize = 3;
+
+/// A table has less than so many places for each entry that it ever had at once: seven eighths of them
+/// can be used, their number is a power of two, and [`LockTable::grow`] doubles what it needs.
+const ROUNDING: usize = 5;
 
 /// The last token of a closed table.
 const CLOSED: u64 = u64::MAX;
@@ -127,10 +131,14 @@ impl<I, W, S> LockTable<I, W, S> {
         }
     }
 
-    /// Sets the number of ids, and of waiters, up to which memory is kept when nobody holds or waits
-    /// any more; what has grown beyond it is freed. At first it is all kept.
+    /// Sets for how many ids, and for as many waiters, memory is kept when nobody holds or waits any
+    /// more. At first it is all kept.
+    ///
+    /// A table that never had more of them at once frees nothing. What has places for more than five
+    /// times as many, which takes that there were more, is freed when the table falls empty, and the
+    /// room of those who have not looked yet when the last of them has.
     pub fn set_idle_capacity(&mut self, ids: usize) {
-        self.idle_limit = ids;
+        self.idle_limit = ids.saturating_mul(ROUNDING);
         self.look_again();
     }
 
@@ -450,7 +458,8 @@ impl<I, W, S> LockTable<I, W, S> {
     /// Returns whether no id is in use and that has consequences.
     #[inline]
     fn is_idle(&self) -> bool {
-        let most = self.entries.capacity().max(self.waiters.capacity()).max(self.queues.capacity());
+        let places = self.entries.num_buckets();
+        let most = places.max(self.waiters.capacity()).max(self.queues.capacity());
         self.entries.is_empty() && most > self.look_above
     }
 
@@ -474,7 +483,7 @@ impl<I, W, S> LockTable<I, W, S> {
 
     /// Frees the memory of what is empty, if it is more than is to be kept.
     fn shrink(&mut self) {
-        if self.entries.capacity() > self.idle_limit {
+        if self.entries.num_buckets() > self.idle_limit {
             self.entries = HashTable::new();
         }
         if self.waiters.is_empty() && self.waiters.capacity() > self.idle_limit {

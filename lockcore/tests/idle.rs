@@ -11,7 +11,7 @@ use std::{
 };
 
 use common::Task;
-use lockcore::{KeyedMutex, KeyedRwLock, LockTable};
+use lockcore::{KeyedMutex, KeyedRwLock};
 
 thread_local! {
     /// Bytes that this thread has allocated and not freed.
@@ -74,20 +74,16 @@ fn ids_that_come_and_go_take_no_memory() {
     }
 }
 
-#[test]
-fn a_table_that_was_never_used_allocates_nothing() {
-    let before = IN_USE.get();
-    let table = LockTable::<u64, ()>::new();
-    assert_eq!(IN_USE.get(), before);
-    assert!(table.is_empty());
-}
-
+/// The tables are shared by what is owned, and go with the last of it.
 #[test]
 fn whoever_is_gone_has_left_nothing_of_its_own() {
-    let id: Arc<str> = "payment-123".into();
-    let mutex = Arc::new(KeyedMutex::<Arc<str>>::new());
-    let guard = mutex.try_lock(&id).unwrap();
-    let waits = Task::queued(mutex.lock_owned(id.clone()));
-    drop((guard, waits));
-    assert_eq!((Arc::strong_count(&id), Arc::strong_count(&mutex)), (1, 1));
+    let before = IN_USE.get();
+    let mutex = KeyedMutex::<Arc<str>>::new();
+    let guard = mutex.try_lock_owned("payment-123").unwrap();
+    let waits = Task::queued(mutex.lock_owned("payment-123".into()));
+    drop(mutex);
+    drop(guard);
+    assert!(IN_USE.get() > before, "the turn is still in the tables");
+    drop(waits);
+    assert_eq!(IN_USE.get(), before);
 }

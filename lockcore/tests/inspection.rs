@@ -5,7 +5,7 @@
 mod common;
 
 use common::Task;
-use lockcore::{Config, KeyedMutex, KeyedRwLock, LockTable, Mode, Status};
+use lockcore::{Config, KeyedMutex, KeyedRwLock, Mode, Status};
 
 fn seen(status: Status) -> (Mode, usize, usize, usize) {
     (status.mode, status.holders, status.turns, status.waiting)
@@ -61,8 +61,8 @@ fn owned_guards_and_futures_outlive_the_mutex() {
 
 #[test]
 fn every_number_of_shards_works() {
-    for shards in [0, 1, 3, 64] {
-        let config = Config { shards, ..Config::default() };
+    for shards in [0, 1, 3, 64, 1 << 20, usize::MAX] {
+        let config = Config { shards, idle_capacity: usize::MAX, ..Config::default() };
         let mutex = KeyedMutex::<u64>::with_config(config);
         let ids: Vec<u64> = (0..1000).collect();
         let guards = mutex.try_lock_all(&ids).unwrap();
@@ -74,22 +74,10 @@ fn every_number_of_shards_works() {
 }
 
 #[test]
-fn a_table_that_falls_idle_keeps_no_more_than_it_may() {
-    for kept in [0, 16, 100_000] {
-        let mut table = LockTable::<u64, ()>::new();
-        table.set_idle_capacity(kept);
-        let lock = |table: &mut LockTable<u64, ()>, id: u64| {
-            table.try_lock(table.hash(&id), &id, Mode::Shared).unwrap()
-        };
-        let holds: Vec<_> = (0..1000).map(|id| lock(&mut table, id)).collect();
-        table.check();
-        for hold in holds {
-            drop(table.release(hold).into_turns());
-        }
-        table.check();
-        let hold = lock(&mut table, 1);
-        table.check();
-        drop(table.release(hold).into_turns());
-        assert!(table.is_empty());
+fn the_number_of_shards_is_rounded_up_to_a_power_of_two_within_limits() {
+    for (shards, tables) in [(0, 1), (1, 1), (3, 4), (65_536, 65_536), (usize::MAX, 65_536)] {
+        let config = Config { shards, ..Config::default() };
+        let mutex = KeyedMutex::<u64>::with_config(config);
+        assert!(format!("{mutex:?}").contains(&format!("tables: {tables},")), "{shards}");
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::Task;
-use lockcore::{Config, KeyedMutex};
+use lockcore::{Config, Hold, Joined, KeyedMutex, LockTable, Mode};
 
 /// Counts the bytes that each thread has on the heap, and its allocations.
 struct Counting;
@@ -95,6 +95,76 @@ fn what_may_be_kept_is_kept_and_no_more() {
     assert_eq!(BYTES.get(), before, "far more than may be kept is freed");
     use_and_drop(&mutex, 400);
     assert_eq!(BYTES.get() - before, kept);
+}
+
+/// A table that has as many ids at a time as it may keep room for, each with a waiter, while some
+/// leave and others come.
+struct Churn {
+    table: LockTable<u64, ()>,
+    holds: Vec<Hold>,
+    next_id: u64,
+}
+
+impl Churn {
+    fn new(idle_capacity: usize) -> Self {
+        let mut table = LockTable::new();
+        table.set_idle_capacity(idle_capacity);
+        Self { table, holds: Vec::with_capacity(10_000), next_id: 0 }
+    }
+
+    fn fill(&mut self, ids: usize) {
+        while self.holds.len() < ids {
+            let (id, hash) = (self.next_id, self.table.hash(&self.next_id));
+            self.holds.push(self.table.try_lock(hash, &id, Mode::Shared).unwrap());
+            self.next_id += 1;
+        }
+        let mut waiting = Vec::new();
+        for hold in &self.holds {
+            let id = *self.table.id(hold);
+            let hash = self.table.hash(&id);
+            waiting.push(self.table.lock(hash, &id, Mode::Exclusive, ()));
+        }
+        for joined in waiting {
+            let Joined::Waits(ticket) = joined else { panic!("somebody holds") };
+            drop(self.table.cancel(ticket));
+        }
+    }
+
+    /// Releases all but so many.
+    fn drain(&mut self, left: usize) {
+        while self.holds.len() > left {
+            let at = self.next_id as usize % self.holds.len();
+            drop(self.table.release(self.holds.swap_remove(at)));
+        }
+    }
+}
+
+#[test]
+fn a_table_that_never_had_more_than_may_be_kept_frees_nothing() {
+    for ids in (1..130).chain([500, 1000]) {
+        let mut churn = Churn::new(ids);
+        for round in 0..30 {
+            churn.fill(ids);
+            churn.drain(round * ids / 30);
+            churn.fill(ids);
+            churn.drain(1);
+            let used = BYTES.get();
+            churn.drain(0);
+            assert_eq!(BYTES.get(), used, "{ids} ids in round {round}");
+        }
+    }
+}
+
+#[test]
+fn a_table_that_had_more_than_five_times_what_may_be_kept_frees_it_all() {
+    for ids in 0..130 {
+        let mut churn = Churn::new(ids);
+        let before = BYTES.get();
+        churn.fill(5 * ids + 1);
+        assert!(BYTES.get() > before);
+        churn.drain(0);
+        assert_eq!(BYTES.get(), before, "{ids} ids");
+    }
 }
 
 #[test]

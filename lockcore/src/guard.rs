@@ -6,8 +6,12 @@ use core::{
     hash::{BuildHasher, Hash},
 };
 
+#[cfg(feature = "std")]
+use hashbrown::DefaultHashBuilder;
 use lock_api::RawMutex;
 
+#[cfg(feature = "std")]
+use crate::shards::DefaultRawMutex;
 use crate::{
     handles::{Hold, Mode},
     shards::Shards,
@@ -17,7 +21,14 @@ use crate::{
 ///
 /// It does not borrow the id it was locked by. Leaking it (`mem::forget`) leaves the id locked.
 #[must_use = "the id is released when the guard is dropped"]
-pub struct Guard<'a, I, S, R: RawMutex> {
+pub struct Guard<
+    'a,
+    I,
+    #[cfg(feature = "std")] S = DefaultHashBuilder,
+    #[cfg(not(feature = "std"))] S,
+    #[cfg(feature = "std")] R: RawMutex = DefaultRawMutex,
+    #[cfg(not(feature = "std"))] R: RawMutex,
+> {
     shards: &'a Shards<I, S, R>,
     hold: Hold,
 }
@@ -31,7 +42,13 @@ impl<'a, I, S, R: RawMutex> Guard<'a, I, S, R> {
 /// Holds an id until it is dropped, like [`Guard`], and is `'static`: it shares the tables of its
 /// lock, and may outlive it.
 #[must_use = "the id is released when the guard is dropped"]
-pub struct OwnedGuard<I, S, R: RawMutex> {
+pub struct OwnedGuard<
+    I,
+    #[cfg(feature = "std")] S = DefaultHashBuilder,
+    #[cfg(not(feature = "std"))] S,
+    #[cfg(feature = "std")] R: RawMutex = DefaultRawMutex,
+    #[cfg(not(feature = "std"))] R: RawMutex,
+> {
     shards: Arc<Shards<I, S, R>>,
     hold: Hold,
 }

@@ -1,8 +1,6 @@
 //! [`KeyedMutex`]: a mutex for each id.
 
 use alloc::{sync::Arc, vec::Vec};
-#[cfg(feature = "std")]
-use core::time::Duration;
 use core::{
     borrow::Borrow,
     fmt,
@@ -12,8 +10,6 @@ use core::{
 use hashbrown::DefaultHashBuilder;
 use lock_api::RawMutex;
 
-#[cfg(feature = "std")]
-use crate::blocking::block_on;
 use crate::{
     drain::{Drained, Free},
     from_borrowed::FromBorrowed,
@@ -191,67 +187,6 @@ impl<I, S: BuildHasher, R: RawMutex> KeyedMutex<I, S, R> {
         Q: Hash + Ord + ?Sized + 'q,
     {
         in_order(ids).into_iter().map(|id| self.try_lock(id)).collect()
-    }
-
-    /// Locks `id` as [`lock`](Self::lock) does, and blocks the thread meanwhile.
-    ///
-    /// Not for async code: it keeps the executor's thread from all else. Nor for a browser's page,
-    /// where a thread cannot block.
-    ///
-    /// # Fairness, deadlocks, panics
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let payments = lockcore::KeyedMutex::<u64>::new();
-    /// std::thread::scope(|threads| {
-    ///     let guard = payments.blocking_lock(&123);
-    ///     threads.spawn(|| drop(payments.blocking_lock(&123)));
-    ///     drop(guard);
-    /// });
-    /// assert!(payments.is_empty());
-    /// ```
-    #[cfg(feature = "std")]
-    pub fn blocking_lock<Q>(&self, id: &Q) -> Guard<'_, I, S, R>
-    where
-        I: FromBorrowed<Q> + Hash,
-        Q: Hash + Eq + ?Sized,
-    {
-        let lock = Lock::new(&self.shards, id, Mode::Exclusive);
-        block_on(lock, None).expect("there is no limit")
-    }
-
-    /// Locks `id` as [`blocking_lock`](Self::blocking_lock) does, and returns `None` if its turn does
-    /// not come within `limit`, or if the mutex is closed before. It has then left the queue. With
-    /// `Duration::MAX`, closing is all that ends the wait.
-    ///
-    /// # Fairness, deadlocks
-    ///
-    /// As [`lock`](Self::lock).
-    ///
-    /// # Panics
-    ///
-    /// If `Hash`, `Eq` or `Clone` of the id does; no lock is affected.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let payments = lockcore::KeyedMutex::<u64>::new();
-    /// let guard = payments.blocking_lock(&123);
-    /// assert!(payments.blocking_lock_timeout(&123, Duration::from_millis(1)).is_none());
-    /// assert_eq!(payments.waiting(&123), 0);
-    /// ```
-    #[cfg(feature = "std")]
-    pub fn blocking_lock_timeout<Q>(&self, id: &Q, limit: Duration) -> Option<Guard<'_, I, S, R>>
-    where
-        I: FromBorrowed<Q> + Hash,
-        Q: Hash + Eq + ?Sized,
-    {
-        block_on(self.lock(id).or_closed(), Some(limit))?.ok()
     }
 
     /// Locks `id` if nobody holds it or waits for it and the mutex is open, and returns `None`

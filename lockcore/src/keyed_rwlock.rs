@@ -13,11 +13,11 @@ use lock_api::RawMutex;
 use crate::{
     drain::{Drained, Free},
     from_borrowed::FromBorrowed,
-    guard::Guard,
+    guard::{Guard, OwnedGuard},
     handles::{Mode, Status},
     keyed::keyed_lock,
     lock::{Lock, LockOwned},
-    lock_all::LockAll,
+    lock_all::{LockAll, in_order},
     shards::{Config, DefaultRawMutex, Shards},
 };
 
@@ -123,7 +123,12 @@ impl<I, S: BuildHasher, R: RawMutex> KeyedRwLock<I, S, R> {
         LockAll::new(&self.shards, ids, Mode::Exclusive)
     }
 
-    /// Locks `id` together with other readers if no writer holds it and nobody waits for it.
+    /// Locks `id` together with other readers if no writer holds it, nobody waits for it and the lock
+    /// is open.
+    ///
+    /// # Fairness, panics
+    ///
+    /// As [`KeyedMutex::try_lock`](crate::KeyedMutex::try_lock).
     pub fn try_read<Q>(&self, id: &Q) -> Option<Guard<'_, I, S, R>>
     where
         I: FromBorrowed<Q> + Hash,
@@ -132,13 +137,63 @@ impl<I, S: BuildHasher, R: RawMutex> KeyedRwLock<I, S, R> {
         Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Shared)?))
     }
 
-    /// Locks `id` alone if nobody holds it or waits for it.
+    /// Locks `id` as [`try_read`](Self::try_read) does; the guard is `'static`.
+    pub fn try_read_owned<Q>(&self, id: &Q) -> Option<OwnedGuard<I, S, R>>
+    where
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hold = self.shards.try_lock(id, Mode::Shared)?;
+        Some(OwnedGuard::new(self.shards.clone(), hold))
+    }
+
+    /// Locks `id` alone if nobody holds it or waits for it and the lock is open.
+    ///
+    /// # Fairness, panics
+    ///
+    /// As [`KeyedMutex::try_lock`](crate::KeyedMutex::try_lock).
     pub fn try_write<Q>(&self, id: &Q) -> Option<Guard<'_, I, S, R>>
     where
         I: FromBorrowed<Q> + Hash,
         Q: Hash + Eq + ?Sized,
     {
         Some(Guard::new(&self.shards, self.shards.try_lock(id, Mode::Exclusive)?))
+    }
+
+    /// Locks `id` as [`try_write`](Self::try_write) does; the guard is `'static`.
+    pub fn try_write_owned<Q>(&self, id: &Q) -> Option<OwnedGuard<I, S, R>>
+    where
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hold = self.shards.try_lock(id, Mode::Exclusive)?;
+        Some(OwnedGuard::new(self.shards.clone(), hold))
+    }
+
+    /// Locks all of `ids` as [`try_read`](Self::try_read) does, or none; otherwise as
+    /// [`KeyedMutex::try_lock_all`](crate::KeyedMutex::try_lock_all).
+    pub fn try_read_all<'q, Q>(
+        &self,
+        ids: impl IntoIterator<Item = &'q Q>,
+    ) -> Option<Vec<Guard<'_, I, S, R>>>
+    where
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Ord + ?Sized + 'q,
+    {
+        in_order(ids).into_iter().map(|id| self.try_read(id)).collect()
+    }
+
+    /// Locks all of `ids` as [`try_write`](Self::try_write) does, or none; otherwise as
+    /// [`KeyedMutex::try_lock_all`](crate::KeyedMutex::try_lock_all).
+    pub fn try_write_all<'q, Q>(
+        &self,
+        ids: impl IntoIterator<Item = &'q Q>,
+    ) -> Option<Vec<Guard<'_, I, S, R>>>
+    where
+        I: FromBorrowed<Q> + Hash,
+        Q: Hash + Ord + ?Sized + 'q,
+    {
+        in_order(ids).into_iter().map(|id| self.try_write(id)).collect()
     }
 }
 

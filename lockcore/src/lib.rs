@@ -17,6 +17,7 @@
 //! |---|---|
 //! | tasks or threads of one process to take turns by id | [`KeyedMutex`] |
 //! | readers that share, too | [`KeyedRwLock`] |
+//! | to stop: end every wait, and wait for those who hold | `close`, [`or_closed`](Lock::or_closed), `drained` of both |
 //! | your own waiting (a request number, a promise) over the same queues | [`LockTable`] |
 //! | to serve clients that come and go: sessions, limits, time as an argument | [`LockManager`] |
 //!
@@ -29,8 +30,8 @@
 //! * No waker is cloned, called or dropped, and no id dropped, while a table is borrowed.
 //!
 //! The crate is `no_std` with `alloc`, without any clock, thread, socket or executor. The feature
-//! `std` (default) adds surface only: a default raw lock and a number of tables that follows the
-//! number of processors.
+//! `std` (default) adds surface only: a default raw lock, a number of tables that follows the number
+//! of processors and, but for `wasm32-unknown-unknown`, methods that block a thread.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -39,7 +40,8 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-#[cfg(feature = "std")]
+// On wasm32-unknown-unknown there is no clock, and no thread that can block.
+#[cfg(all(feature = "std", not(all(target_family = "wasm", target_os = "unknown"))))]
 mod blocking;
 mod closed;
 mod drain;

@@ -11,8 +11,12 @@ use core::{
     task::{Context, Poll, Waker},
 };
 
+#[cfg(feature = "std")]
+use hashbrown::DefaultHashBuilder;
 use lock_api::RawMutex;
 
+#[cfg(feature = "std")]
+use crate::shards::DefaultRawMutex;
 use crate::{
     closed::{Closed, OrClosed, PollOrClosed, expect_open},
     from_borrowed::FromBorrowed,
@@ -192,7 +196,16 @@ impl<N> State<N> {
 ///
 /// When polled after it was ready, or when the lock is closed: see [`or_closed`](Self::or_closed).
 #[must_use = "a lock future does nothing unless it is polled"]
-pub struct Lock<'a, 'q, I, Q: ?Sized, S, R: RawMutex> {
+pub struct Lock<
+    'a,
+    'q,
+    I,
+    Q: ?Sized,
+    #[cfg(feature = "std")] S = DefaultHashBuilder,
+    #[cfg(not(feature = "std"))] S,
+    #[cfg(feature = "std")] R: RawMutex = DefaultRawMutex,
+    #[cfg(not(feature = "std"))] R: RawMutex,
+> {
     shards: &'a Shards<I, S, R>,
     state: State<&'q Q>,
 }
@@ -276,7 +289,13 @@ impl<I, Q: ?Sized, S, R: RawMutex> fmt::Debug for Lock<'_, '_, I, Q, S, R> {
 ///
 /// When polled after it was ready, or when the lock is closed: see [`or_closed`](Self::or_closed).
 #[must_use = "a lock future does nothing unless it is polled"]
-pub struct LockOwned<I, S, R: RawMutex> {
+pub struct LockOwned<
+    I,
+    #[cfg(feature = "std")] S = DefaultHashBuilder,
+    #[cfg(not(feature = "std"))] S,
+    #[cfg(feature = "std")] R: RawMutex = DefaultRawMutex,
+    #[cfg(not(feature = "std"))] R: RawMutex,
+> {
     shards: Arc<Shards<I, S, R>>,
     state: State<I>,
 }

@@ -10,8 +10,12 @@ use core::{
     task::{Context, Poll, ready},
 };
 
+#[cfg(feature = "std")]
+use hashbrown::DefaultHashBuilder;
 use lock_api::RawMutex;
 
+#[cfg(feature = "std")]
+use crate::shards::DefaultRawMutex;
 use crate::{
     closed::{Closed, OrClosed, PollOrClosed, expect_open},
     from_borrowed::FromBorrowed,
@@ -30,7 +34,16 @@ use crate::{
 ///
 /// When polled after it was ready, or when the lock is closed: see [`or_closed`](Self::or_closed).
 #[must_use = "a lock future does nothing unless it is polled"]
-pub struct LockAll<'a, 'q, I, Q: ?Sized, S, R: RawMutex> {
+pub struct LockAll<
+    'a,
+    'q,
+    I,
+    Q: ?Sized,
+    #[cfg(feature = "std")] S = DefaultHashBuilder,
+    #[cfg(not(feature = "std"))] S,
+    #[cfg(feature = "std")] R: RawMutex = DefaultRawMutex,
+    #[cfg(not(feature = "std"))] R: RawMutex,
+> {
     shards: &'a Shards<I, S, R>,
     mode: Mode,
     /// The ids that are not asked for yet.

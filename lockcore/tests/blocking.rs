@@ -4,7 +4,7 @@
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use lockcore::KeyedMutex;
+use lockcore::{KeyedMutex, KeyedRwLock};
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(1);
@@ -80,4 +80,42 @@ fn a_turn_and_a_time_out_that_meet_lose_nothing() {
     mutex.check();
     assert!(mutex.is_empty());
     assert!(mutex.try_lock(&1).is_some());
+}
+
+#[test]
+fn threads_read_together_and_write_alone() {
+    let lock = KeyedRwLock::<u64>::new();
+    let reader = lock.blocking_read(&1);
+    assert!(lock.blocking_read_timeout(&1, Duration::ZERO).is_some());
+    assert!(lock.blocking_write_timeout(&1, SHORT).is_none());
+    thread::scope(|threads| {
+        let writer = threads.spawn(|| drop(lock.blocking_write(&1)));
+        while lock.waiting(&1) != 1 {
+            thread::yield_now();
+        }
+        assert!(lock.blocking_read_timeout(&1, SHORT).is_none(), "the writer is not overtaken");
+        drop(reader);
+        writer.join().unwrap();
+    });
+    assert!(lock.blocking_write_timeout(&1, LONG).is_some());
+    assert!(lock.is_empty());
+}
+
+#[test]
+fn threads_that_wait_with_a_limit_see_the_lock_closed() {
+    let lock = KeyedRwLock::<u64>::new();
+    let writer = lock.blocking_write(&1);
+    thread::scope(|threads| {
+        let waiting = [
+            threads.spawn(|| lock.blocking_read_timeout(&1, Duration::MAX).is_none()),
+            threads.spawn(|| lock.blocking_write_timeout(&1, Duration::MAX).is_none()),
+        ];
+        while lock.waiting(&1) != 2 {
+            thread::yield_now();
+        }
+        lock.close();
+        assert!(waiting.into_iter().all(|thread| thread.join().unwrap()));
+    });
+    drop(writer);
+    assert!(lock.is_empty());
 }

@@ -152,3 +152,34 @@ fn a_second_read_waits_behind_a_writer_that_waits_for_the_first() {
     drop(writer.ready());
     assert!(lock.is_empty());
 }
+
+#[test]
+fn trying_with_owned_guards_is_trying() {
+    let lock = KeyedRwLock::<String>::new();
+    let readers = [lock.try_read_owned("a").unwrap(), lock.try_read_owned("a").unwrap()];
+    assert!(lock.try_write_owned("a").is_none());
+    assert!(lock.is_locked("a") && !lock.is_locked("b"));
+    drop(readers);
+    let writer = lock.try_write_owned("a").unwrap();
+    assert!(lock.try_read_owned("a").is_none());
+    let _waits = Task::queued(lock.read("a"));
+    assert_eq!((lock.waiting("a"), lock.waiting("b")), (1, 0));
+    drop(lock.try_write("b").unwrap());
+    let reader = writer.downgrade();
+    assert_eq!((lock.waiting("a"), reader.id().as_str()), (0, "a"));
+}
+
+#[test]
+fn trying_several_ids_holds_all_or_none_of_them_in_either_mode() {
+    let lock = KeyedRwLock::<u64>::new();
+    let reader = lock.try_read(&2).unwrap();
+    let all = lock.try_read_all(&[3, 1, 2, 1]).unwrap();
+    assert_eq!(all.iter().map(|guard| guard.id()).collect::<Vec<_>>(), [1, 2, 3]);
+    drop(all);
+    assert!(lock.try_write_all(&[1, 2, 3]).is_none());
+    assert_eq!(lock.len(), 1);
+    drop(reader);
+    let all = lock.try_write_all(&[1, 2, 3]).unwrap();
+    assert!(lock.try_read_all(&[4, 3]).is_none());
+    assert_eq!(lock.len(), all.len());
+}

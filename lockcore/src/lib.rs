@@ -29,9 +29,36 @@
 //! * Each hold has a fencing token greater than that of every earlier hold of its id.
 //! * No waker is cloned, called or dropped, and no id dropped, while a table is borrowed.
 //!
+//! # What it costs
+//!
+//! | call | cost |
+//! |---|---|
+//! | `lock`, `try_lock` or `write`, and dropping the guard, where nobody contends | two exchanges of one word, no allocation, beyond making the id: some 90 instructions for a `u64` |
+//! | the same where another id with the same slot is in use, and `read` | two sections under a raw lock, one look-up each |
+//! | waiting, its hand-off, its cancelling anywhere in the queue | O(1) each, no allocation in steady state; 56 bytes with the future |
+//! | `status`, `is_locked`, `waiting` | O(1), under a raw lock |
+//! | `len`, `is_empty` | O(slots) |
+//! | `snapshot`, `close` | O(slots + ids), each table locked in turn |
+//! | `lock_all` of n ids | n locks and a sort |
+//!
+//! A lock keeps 128 KiB of slots for 8-byte ids from its first use on, and 16 bytes with their control
+//! byte for each id that is held in a table; see [`Config`]. A string id of up to 24 bytes is stored in
+//! place with the feature `compact_str`: `KeyedMutex<CompactString>` is locked by `&str` and does not
+//! allocate.
+//!
+//! # Neighbours
+//!
+//! | | take it when |
+//! |---|---|
+//! | `tokio::sync::Mutex`, `async_lock::Mutex` | there is one thing to lock, or a few that you know: they need no ids, and hold the data that they guard. Both are well worn. tokio's is FIFO; async-lock's lets newcomers overtake for a while, for speed |
+//! | a map of `Arc`s of them | never for ids that come and go: who removes an entry, and when, races with who takes it, and a cancelled waiter leaves it behind |
+//! | `lockable` | each id has a value that the lock guards, in a map or in an LRU cache that is to be bounded |
+//! | this crate | ids come and go, and order, cancelling, shared holders, several ids at once, tokens, or what is left behind matter; or there is no `std` |
+//!
 //! The crate is `no_std` with `alloc`, without any clock, thread, socket or executor. The feature
 //! `std` (default) adds surface only: a default raw lock, a number of tables that follows the number
-//! of processors and, but for `wasm32-unknown-unknown`, methods that block a thread.
+//! of processors, slots and, but for `wasm32-unknown-unknown`, methods that block a thread. The
+//! algorithm and the promises are the same without it.
 
 #![no_std]
 #![deny(unsafe_code)]

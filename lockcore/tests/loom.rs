@@ -22,8 +22,10 @@ use loom::{cell::UnsafeCell, future::block_on, thread};
 /// guard of whoever has locked it.
 struct Seen {
     mutex: OnceLock<loom::sync::Mutex<()>>,
-    guard: std::cell::UnsafeCell<Option<loom::sync::MutexGuard<'static, ()>>>,
+    guard: std::cell::UnsafeCell<Option<Guard<'static>>>,
 }
+
+type Guard<'a> = loom::sync::MutexGuard<'a, ()>;
 
 // SAFETY: the guard is touched by the one that has locked the mutex.
 unsafe impl Send for Seen {}
@@ -39,8 +41,10 @@ unsafe impl RawMutex for Seen {
     fn lock(&self) {
         let guard = self.mutex.get_or_init(Default::default).lock().expect("nobody panics");
         // SAFETY: the guard is dropped in `unlock`, before the mutex, which does not move while it is
-        // locked; and it is this thread that has locked it.
-        unsafe { *self.guard.get() = Some(std::mem::transmute::<_, _>(guard)) };
+        // locked.
+        let guard = unsafe { std::mem::transmute::<Guard<'_>, Guard<'static>>(guard) };
+        // SAFETY: it is this thread that has locked it.
+        unsafe { *self.guard.get() = Some(guard) };
     }
 
     fn try_lock(&self) -> bool {

@@ -88,7 +88,6 @@ mod place;
 mod queue;
 mod shards;
 mod slots;
-mod sync;
 mod table;
 mod waiter;
 

@@ -128,7 +128,8 @@ impl<'a, I, S, R: RawMutex> Place<'a, I, S, R> {
     #[inline]
     fn diverted(&self) -> Inside<'a, I, S, R> {
         let table = self.shards.table(self.hash);
-        Inside::new(self, table, self.slot.entries())
+        let entries = self.slot.entries(&table);
+        Inside::new(self, table, entries)
     }
 }
 

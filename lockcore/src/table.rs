@@ -1,5 +1,7 @@
 //! [`LockTable`]: who holds which id, and who waits for it in which order.
 
+#[cfg(all(target_has_atomic = "64", not(lockcore_no_slots)))]
+mod adopt;
 mod close;
 mod watch;
 
@@ -382,27 +384,6 @@ impl<I, W, S> LockTable<I, W, S> {
     /// Iterates over the ids in use, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&I, Status)> {
         self.entries.iter().map(|entry| (&entry.id, self.status_of(entry)))
-    }
-
-    /// Returns the token given last.
-    #[inline]
-    pub(crate) fn last_token(&self) -> u64 {
-        self.last_token
-    }
-
-    /// Gives no token from now on that is not greater than `token`.
-    pub(crate) fn give_greater_tokens(&mut self, token: u64) {
-        self.last_token = self.last_token.max(token);
-    }
-
-    /// Takes over an exclusive hold of an id that is not in use here, and returns the queue by which it
-    /// is held. There is room for one more entry.
-    pub(crate) fn adopt(&mut self, hash: u64, id: I) -> usize {
-        let token = next_token(self.last_token).expect("slots of a closed table are diverted");
-        self.last_token = token.get();
-        let queue = Queue::insert(&mut self.queues, Holders::Exclusive(token));
-        self.entries.insert_unique(hash, Entry { id, state: State::queue(queue) }, no_rehash);
-        queue
     }
 
     /// Hands the lock on, and forgets the id if nobody holds it then (invariant 1).

@@ -46,6 +46,7 @@ fn with_config(shards: usize, idle_capacity: usize) -> KeyedMutex<u64> {
     mutex
 }
 
+#[cfg(not(lockcore_no_slots))]
 #[test]
 fn slots_are_small_and_there_when_they_are_needed() {
     let before = BYTES.get();

@@ -1,4 +1,4 @@
-//! [`Slots`]: exclusive locks that nobody contends for, held without a table.
+//! [`Slots`] of one atomic word each.
 
 #![expect(unsafe_code, reason = "a slot's content is guarded by its word")]
 
@@ -11,16 +11,15 @@ use core::{
 
 use once_cell::race::OnceBox;
 
-use crate::{
-    from_borrowed::FromBorrowed,
-    handles::Hold,
+use super::{
+    Whereabouts,
     sync::{
         AtomicU64, Backoff,
         Ordering::{Acquire, Relaxed, Release},
         UnsafeCell,
     },
-    table::LockTable,
 };
+use crate::{from_borrowed::FromBorrowed, handles::Hold, table::LockTable};
 
 /// Slots in front of the tables of one lock; the hash of an id says which one is its own.
 ///
@@ -259,9 +258,10 @@ impl<I> Slot<I> {
     /// Returns how many entries of the table are of this slot, which is diverted to it. The caller has
     /// locked the table.
     #[inline]
-    pub(crate) fn entries(&self) -> usize {
+    pub(crate) fn entries<W, S>(&self, table: &LockTable<I, W, S>) -> usize {
         let word = self.word.load(Relaxed);
         debug_assert_eq!(word & TAG, DIVERTED, "an id of the slot is in the table");
+        debug_assert!(word >> 2 <= table.len() as u64, "invariant 4 of slots");
         (word >> 2) as usize
     }
 
@@ -291,14 +291,4 @@ impl<I> Slot<I> {
             _ => assert_eq!(entries, 0, "invariants 1 and 2 of slots: no id is in the table"),
         }
     }
-}
-
-/// Where a hold is to be found.
-pub(crate) enum Whereabouts<'a, I> {
-    /// In the slot, with this id.
-    Slot(&'a I),
-    /// In the table, where it was moved to; it holds by this queue.
-    Queue(usize),
-    /// In the table, as it says itself.
-    Table,
 }

@@ -1,4 +1,4 @@
-//! What [`slots`](crate::slots) is built of: `core`'s atomics, and loom's in its models.
+//! What slots are built of: `core`'s atomics, and loom's in its models.
 
 #[cfg(not(lockcore_loom))]
 pub(crate) use core::sync::atomic::{AtomicU64, Ordering};

@@ -79,6 +79,70 @@ events! {
         TryRefusedBecauseOfQueue,
         /// `try_write` or `try_read` met a turn that had been handed over and not been taken.
         TryRefusedBecauseOfTurn,
+        /// An owned future had its turn or found nobody ahead.
+        OwnedHolds,
+        /// A first poll for several ids held them all.
+        AllHoldAtOnce,
+        /// A poll for several ids held one and waits for the next.
+        AllHoldsAndWaits,
+        /// A turn of one of several ids led to the next, for which it waits.
+        AllGoesOn,
+        /// One that holds some of its ids, and waits for another, was dropped.
+        DropAllHalfWay,
+        /// Trying to lock several ids held them.
+        TryAllHolds,
+        /// Trying to lock several ids was refused for one that is not the first.
+        TryAllRefusedHalfWay,
+        /// An exclusive hold was downgraded, and no reader was at the head.
+        DowngradeAlone,
+        /// An exclusive hold was downgraded, and readers at the head hold, too.
+        DowngradeLetsSharedJoin,
+        /// A shared hold was downgraded, which does nothing.
+        DowngradeShared,
+        /// The lock was closed while somebody waited.
+        CloseEndsWaiters,
+        /// The lock was closed while a turn was handed over and not taken.
+        CloseLeavesTurn,
+        /// The lock was closed again.
+        CloseAgain,
+        /// A first poll found the lock closed.
+        RefusedBecauseClosed,
+        /// Trying found the id free and the lock closed.
+        TryRefusedBecauseClosed,
+        /// A future whose wait was ended was polled.
+        PollEnded,
+        /// A future whose wait was ended was dropped unpolled.
+        DropEnded,
+        /// A turn was taken in a closed lock.
+        TakeTurnOfClosed,
+        /// One that holds some of its ids found the lock closed.
+        AllEndsHalfWay,
+        /// Who began to watch found the id free.
+        WatchFree,
+        /// Who began to watch found the id held, and waits.
+        WatchHeld,
+        /// Who watches was polled again, with another waker, before the id was free.
+        WatchAgain,
+        /// A release told who watches.
+        ReleaseTellsWatcher,
+        /// A turn that was dropped told who watches.
+        DropTurnTellsWatcher,
+        /// Who was told looked, and the id was held again.
+        ToldButHeldAgain,
+        /// Who watches was dropped before the id was free.
+        DropWatcher,
+        /// Who watches was dropped after it was told.
+        DropTold,
+        /// All was free at once.
+        WatchAllFree,
+        /// Who began to watch all found an id held, and waits.
+        WatchAllBegins,
+        /// Who watches all saw one table empty, and waits for the next.
+        WatchAllGoesOn,
+        /// Who watches all saw the last table empty.
+        WatchAllEnds,
+        /// The same, in a closed lock.
+        WatchAllEndsOfClosed,
         /// All ids were in use.
         AllIdsInUse,
         /// All places for futures and guards were taken.

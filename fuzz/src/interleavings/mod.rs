@@ -1,24 +1,27 @@
-//! Futures and guards of a `KeyedRwLock`, made, polled and dropped in any order.
+//! Futures and guards of a `KeyedRwLock`, made, polled and dropped in any order, until it is closed.
 
 mod event;
 mod model;
 mod op;
+mod request;
 mod wakers;
+mod watch;
 
 use std::{
-    future::Future,
     hash::{BuildHasherDefault, Hasher},
-    pin::Pin,
-    task::{Context, Poll},
+    ops::Range,
+    task::Poll,
 };
 
-use lockcore::{DefaultRawMutex, Guard, KeyedRwLock, Lock, Mode, Status};
+use lockcore::{KeyedRwLock, Mode, Status};
 
 pub use self::event::Event;
 use self::{
-    model::{Model, Who},
+    model::{Found, Model, Who},
     op::{IDS, Op, WAKERS},
+    request::{Held, How, Locking, Request, Stage, jumble},
     wakers::CountingWaker,
+    watch::{WATCHERS, Watching},
 };
 use crate::events::Events;
 
@@ -43,40 +46,13 @@ impl Hasher for Colliding {
 
 type Hash = BuildHasherDefault<Colliding>;
 
-/// A request, from its future to the end of its guard.
-struct Request<'a> {
-    id: usize,
-    mode: Mode,
-    stage: Stage<'a>,
-}
-
-enum Stage<'a> {
-    Unpolled(Lock<'a, 'a, u64, u64, Hash, DefaultRawMutex>),
-    /// With the waker of its last poll.
-    Polled(Lock<'a, 'a, u64, u64, Hash, DefaultRawMutex>, usize),
-    Holding(Guard<'a, u64, Hash, DefaultRawMutex>),
-}
-
-impl Stage<'_> {
-    fn is_unpolled(&self) -> bool {
-        matches!(self, Self::Unpolled(_))
-    }
-
-    fn is_polled(&self) -> bool {
-        matches!(self, Self::Polled(..))
-    }
-
-    fn is_holding(&self) -> bool {
-        matches!(self, Self::Holding(_))
-    }
-}
-
 /// The real lock beside its model.
 struct World<'a> {
     lock: &'a KeyedRwLock<u64, Hash>,
     ids: &'a [u64; IDS],
     wakers: [CountingWaker; WAKERS],
     places: [Option<Request<'a>>; PLACES],
+    watching: [Option<Watching<'a>>; WATCHERS],
     model: Model,
 }
 
@@ -89,7 +65,9 @@ pub fn run(bytes: &[u8]) -> Events<Event> {
     let (lock, ids) = (KeyedRwLock::default(), [0, 1, 2, 3]);
     let wakers = std::array::from_fn(|_| CountingWaker::new());
     let places = std::array::from_fn(|_| None);
-    let mut world = World { lock: &lock, ids: &ids, wakers, places, model: Model::default() };
+    let watching = std::array::from_fn(|_| None);
+    let model = Model::default();
+    let mut world = World { lock: &lock, ids: &ids, wakers, places, watching, model };
     for bytes in bytes.as_chunks().0.iter().take(OPS) {
         let used_before = lock.len();
         world.step(Op::decode(*bytes));
@@ -100,6 +78,10 @@ pub fn run(bytes: &[u8]) -> Events<Event> {
         world.drop_request(Some(who));
         world.compare();
     }
+    for who in 0..WATCHERS {
+        world.drop_watch(Some(who));
+        world.compare();
+    }
     assert!(lock.is_empty(), "nothing is left behind");
     world.model.events
 }
@@ -107,10 +89,9 @@ pub fn run(bytes: &[u8]) -> Events<Event> {
 impl<'a> World<'a> {
     fn step(&mut self, op: Op) {
         match op {
-            Op::Start { id, mode } => _ = self.start(id, mode),
+            Op::Start { id, mode } => _ = self.start(&[id], mode, How::Borrowed),
             Op::StartAndPoll { id, mode, waker } => {
-                let who = self.start(id, mode);
-                self.poll(who, |_| waker);
+                self.start_and_poll(&[id], mode, How::Borrowed, waker);
             }
             Op::PollUnpolled { nth, waker } => {
                 self.poll(self.find(nth, Stage::is_unpolled), |_| waker);
@@ -120,41 +101,87 @@ impl<'a> World<'a> {
             Op::Drop { nth } => self.drop_request(self.find(nth, |stage| !stage.is_holding())),
             Op::Release { nth } => self.drop_request(self.find(nth, Stage::is_holding)),
             Op::TryLock { id, mode } => self.try_lock(id, mode),
+            Op::StartOwned { id, mode } => _ = self.start(&[id], mode, How::Owned),
+            Op::StartOwnedAndPoll { id, mode, waker } => {
+                self.start_and_poll(&[id], mode, How::Owned, waker);
+            }
+            Op::StartAllAndPoll { ids, mode, waker } => {
+                self.start_and_poll(ids, mode, How::All, waker);
+            }
+            Op::TryLockAll { ids, mode } => self.try_lock_all(ids, mode),
+            Op::Downgrade { nth } => self.downgrade(self.find(nth, Stage::is_holding)),
+            Op::Watch { id, waker } => self.watch(Some(id), waker),
+            Op::WatchAll { waker } => self.watch(None, waker),
+            Op::PollWatch { nth, waker } => self.poll_watch(self.find_watch(nth), waker),
+            Op::DropWatch { nth } => self.drop_watch(self.find_watch(nth)),
+            Op::Close => {
+                self.lock.close();
+                self.model.close();
+            }
         }
     }
 
-    fn start(&mut self, id: usize, mode: Mode) -> Option<Who> {
+    fn start(&mut self, ids: &[usize], mode: Mode, how: How) -> Option<Who> {
         let who = self.free_place()?;
-        let future = match mode {
-            Mode::Exclusive => self.lock.write(&self.ids[id]),
-            Mode::Shared => self.lock.read(&self.ids[id]),
-        };
-        self.places[who] = Some(Request { id, mode, stage: Stage::Unpolled(future) });
+        let locking = Locking::new(self.lock, &self.refs(ids), mode, how);
+        let stage = Stage::Unpolled(locking);
+        self.places[who] = Some(Request { ids: ids.to_vec(), held: 0, mode, stage });
         self.model.events.met(Event::Start);
         Some(who)
     }
 
+    fn start_and_poll(&mut self, ids: &[usize], mode: Mode, how: How, waker: usize) {
+        let who = self.start(ids, mode, how);
+        self.poll(who, |_| waker);
+    }
+
     fn poll(&mut self, who: Option<Who>, waker: impl FnOnce(usize) -> usize) {
         let Some(who) = who else { return };
-        let Request { id, mode, stage } = self.places[who].take().expect("a place in use");
-        let (mut future, last_waker) = match stage {
-            Stage::Unpolled(future) => (future, None),
-            Stage::Polled(future, waker) => (future, Some(waker)),
+        let mut request = self.places[who].take().expect("a place in use");
+        let (mut locking, last_waker) = match request.stage {
+            Stage::Unpolled(locking) => (locking, None),
+            Stage::Polled(locking, waker) => (locking, Some(waker)),
             Stage::Holding(_) => unreachable!("guards are not polled"),
         };
         let waker = waker(last_waker.unwrap_or_default());
-        let holds = match last_waker {
-            None => self.model.lock(id, who, mode, waker),
-            Some(_) => self.model.poll(id, who, waker),
+        let held_before = request.held;
+        let found = loop {
+            let (id, at) = (request.ids[request.held], request.held);
+            let found = match last_waker {
+                Some(_) if at == held_before => self.model.poll(id, who, waker),
+                Some(_) | None => self.model.lock(id, who, request.mode, waker),
+            };
+            request.held += usize::from(found == Found::Holds);
+            if found != Found::Holds || request.held == request.ids.len() {
+                break found;
+            }
         };
-        let polled =
-            Pin::new(&mut future).poll(&mut Context::from_waker(&self.wakers[waker].waker));
-        assert_eq!(polled.is_ready(), holds, "ready means that it holds");
-        let stage = match polled {
-            Poll::Pending => Stage::Polled(future, waker),
-            Poll::Ready(guard) => Stage::Holding(guard),
+        self.note_poll(&request.ids, held_before..request.held, found, last_waker.is_some());
+        let polled = locking.poll(&self.wakers[waker].waker);
+        request.stage = match (polled, found) {
+            (Poll::Pending, Found::Waits) => Stage::Polled(locking, waker),
+            (Poll::Ready(Ok(held)), Found::Holds) => {
+                let owned = matches!(locking, Locking::Owned(_));
+                self.model.events.met_if(owned, Event::OwnedHolds);
+                Stage::Holding(held)
+            }
+            (Poll::Ready(Err(_)), Found::Closed) => {
+                let held = &request.ids[..request.held];
+                held.iter().for_each(|id| self.model.leave(*id, who));
+                return;
+            }
+            (polled, found) => panic!("{found:?} is expected, and is_ready {}", polled.is_ready()),
         };
-        self.places[who] = Some(Request { id, mode, stage });
+        self.places[who] = Some(request);
+    }
+
+    fn note_poll(&mut self, ids: &[usize], held: Range<usize>, found: Found, again: bool) {
+        let Model { events, .. } = &mut self.model;
+        let (several, more) = (ids.len() > 1, !held.is_empty());
+        events.met_if(several && !again && found == Found::Holds, Event::AllHoldAtOnce);
+        events.met_if(!again && more && found == Found::Waits, Event::AllHoldsAndWaits);
+        events.met_if(again && more && found == Found::Waits, Event::AllGoesOn);
+        events.met_if(held.end > 0 && found == Found::Closed, Event::AllEndsHalfWay);
     }
 
     fn try_lock(&mut self, id: usize, mode: Mode) {
@@ -164,18 +191,58 @@ impl<'a> World<'a> {
             Mode::Shared => self.lock.try_read(&self.ids[id]),
         };
         assert_eq!(guard.is_some(), self.model.try_lock(id, who, mode), "try_lock on {id}");
-        self.places[who] = guard.map(|guard| Request { id, mode, stage: Stage::Holding(guard) });
+        self.hold(who, &[id], mode, guard.map(|guard| vec![guard.into()]));
+    }
+
+    fn try_lock_all(&mut self, ids: &[usize], mode: Mode) {
+        let Some(who) = self.free_place() else { return };
+        let jumbled = jumble(&self.refs(ids));
+        let guards = match mode {
+            Mode::Exclusive => self.lock.try_write_all(jumbled),
+            Mode::Shared => self.lock.try_read_all(jumbled),
+        };
+        assert_eq!(guards.is_some(), self.model.try_lock_all(ids, who, mode), "all of {ids:?}");
+        let held = guards.map(|guards| guards.into_iter().map(Held::from).collect());
+        self.hold(who, ids, mode, held);
+    }
+
+    fn hold(&mut self, who: Who, ids: &[usize], mode: Mode, held: Option<Vec<Held<'a>>>) {
+        let stage = held.map(Stage::Holding);
+        self.places[who] =
+            stage.map(|stage| Request { ids: ids.to_vec(), held: ids.len(), mode, stage });
+    }
+
+    fn downgrade(&mut self, who: Option<Who>) {
+        let Some(request) = who.and_then(|who| self.places[who].as_mut()) else { return };
+        let Stage::Holding(held) = &mut request.stage else { unreachable!("it was found holding") };
+        *held = std::mem::take(held).into_iter().map(Held::downgrade).collect();
+        request.mode = Mode::Shared;
+        for id in &request.ids {
+            self.model.downgrade(*id, who.expect("it was found"));
+        }
     }
 
     fn drop_request(&mut self, who: Option<Who>) {
         let Some(who) = who else { return };
-        let Some(Request { id, stage, .. }) = self.places[who].take() else { return };
-        if stage.is_unpolled() {
-            self.model.events.met(Event::DropUnpolled);
-        } else {
-            self.model.leave(id, who);
-        }
+        let Some(Request { ids, held, stage, .. }) = self.places[who].take() else { return };
+        let asked_for = match stage {
+            Stage::Unpolled(_) => {
+                self.model.events.met(Event::DropUnpolled);
+                0
+            }
+            Stage::Polled(..) => {
+                self.model.events.met_if(held > 0, Event::DropAllHalfWay);
+                held + 1
+            }
+            Stage::Holding(_) => held,
+        };
+        ids[..asked_for].iter().for_each(|id| self.model.leave(*id, who));
         drop(stage);
+    }
+
+    /// The real ids.
+    fn refs(&self, ids: &[usize]) -> Vec<&'a u64> {
+        ids.iter().map(|id| &self.ids[*id]).collect()
     }
 
     fn free_place(&self) -> Option<Who> {
@@ -205,14 +272,21 @@ impl<'a> World<'a> {
         }
         let in_use = self.model.ids.iter().filter(|line| line.is_in_use()).count();
         assert_eq!(self.lock.len(), in_use, "ids in use");
+        assert_eq!(self.lock.is_closed(), self.model.closed);
         self.compare_wakers();
     }
 
     fn compare_guards(&mut self) {
         for (who, place) in self.places.iter().enumerate() {
-            let Some(Request { id, mode, stage: Stage::Holding(guard) }) = place else { continue };
-            assert_eq!((guard.id(), guard.mode()), (self.ids[*id], *mode), "a guard's id and mode");
-            self.model.ids[*id].saw_token(who, guard.token());
+            let Some(Request { ids, mode, stage: Stage::Holding(held), .. }) = place else {
+                continue;
+            };
+            assert_eq!(held.len(), ids.len(), "a guard for each id");
+            for (id, held) in ids.iter().zip(held) {
+                let (seen, seen_mode, token) = held.seen();
+                assert_eq!((seen, seen_mode), (self.ids[*id], *mode), "a guard's id and mode");
+                self.model.ids[*id].saw_token(who, token);
+            }
         }
     }
 
@@ -223,11 +297,14 @@ impl<'a> World<'a> {
         events.met_if(self.places.iter().all(Option::is_some), Event::AllPlacesTaken);
     }
 
-    /// Each waker was woken as often as it ought to be, and is stored by those in a queue alone.
+    /// Each waker was woken as often as it ought to be, and is stored by those who wait or watch.
     fn compare_wakers(&self) {
         let mut stored = [0; WAKERS];
         for waiter in self.model.ids.iter().flat_map(|line| &line.queue) {
             stored[waiter.waker] += 1;
+        }
+        for watcher in self.model.watchers.iter().filter(|watcher| !watcher.told) {
+            stored[watcher.waker] += 1;
         }
         for (number, waker) in self.wakers.iter().enumerate() {
             assert_eq!(waker.woken(), self.model.woken[number], "wake-ups of waker {number}");

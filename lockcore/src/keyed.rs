@@ -40,8 +40,12 @@ macro_rules! keyed_lock {
 
             /// Waits until nobody holds `id` or waits for it; ready at once if that is so.
             ///
-            /// It takes no place in the queue, and others may lock the id again before the caller
-            /// looks: it was free at a moment after the first poll. To keep others out, lock it.
+            /// Others may lock the id again before the caller looks: it was free at a moment after
+            /// the first poll. To keep others out, lock it.
+            ///
+            /// # Fairness
+            ///
+            /// It takes no place in the queue, and keeps nobody waiting.
             ///
             /// # Cancel safety
             ///
@@ -49,7 +53,7 @@ macro_rules! keyed_lock {
             ///
             /// # Deadlocks
             ///
-            /// A task that holds the id waits for good. Nobody else waits for this future.
+            /// A task that holds the id waits for good.
             ///
             /// # Panics
             ///
@@ -162,14 +166,18 @@ macro_rules! keyed_lock {
             /// After [`close`](Self::close) this means that nobody holds an id or waits for one, and
             /// nobody will. On an open lock others may have come meanwhile.
             ///
+            /// # Fairness
+            ///
+            /// It takes no place in any queue, and keeps nobody waiting.
+            ///
             /// # Cancel safety
             ///
             /// Dropping the future leaves nothing behind.
             ///
             /// # Deadlocks
             ///
-            /// A task that holds an id waits for good, and on an open lock so may one where a table
-            /// is never empty. Nobody else waits for this future.
+            /// A task that holds an id waits for good, and on an open lock so does everybody while a
+            /// table is never empty.
             ///
             /// # Examples
             ///

@@ -218,6 +218,10 @@ impl<'a, 'q, I, Q: ?Sized, S, R: RawMutex> Lock<'a, 'q, I, Q, S, R> {
     /// Waits as this future does, and resolves to [`Closed`] where it would panic because of
     /// [`close`](crate::KeyedMutex::close).
     ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the lock was closed before the turn came.
+    ///
     /// # Examples
     ///
     /// ```

@@ -13,6 +13,7 @@ use lock_api::{GuardSend, RawMutex};
 use lockcore::{Config, DefaultHashBuilder, KeyedMutex, KeyedRwLock};
 use shuttle::{
     future::block_on,
+    rand::{Rng, thread_rng},
     scheduler::{PctScheduler, RandomScheduler},
     sync::atomic::{AtomicBool, AtomicIsize, Ordering},
     thread,
@@ -190,6 +191,30 @@ fn several_ids_in_any_order_do_not_deadlock() {
         }));
         mutex.check();
         assert!(mutex.is_empty());
+    });
+}
+
+/// Any ids, in any order, some of them twice, in both modes, some given up half-way.
+#[test]
+fn whatever_several_ids_are_asked_for_nobody_deadlocks() {
+    under_many_schedules(|| {
+        let lock = Arc::new(RwLock::with_config(one_table()));
+        on_threads([(); 3].map(|()| {
+            let lock = lock.clone();
+            move || {
+                for _ in 0..2 {
+                    let mut random = thread_rng();
+                    let ids = [(); 3].map(|()| random.gen_range(0..4));
+                    match random.gen_range(0..3) {
+                        0 => drop(block_on(lock.read_all(&ids))),
+                        1 => drop(block_on(lock.write_all(&ids))),
+                        _ => give_up(lock.write_all(&ids)),
+                    }
+                }
+            }
+        }));
+        lock.check();
+        assert!(lock.is_empty());
     });
 }
 

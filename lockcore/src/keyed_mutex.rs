@@ -27,6 +27,7 @@ use crate::{
 ///   polled, and nobody overtakes, [`try_lock`](Self::try_lock) included.
 /// * Any future and any guard may be dropped at any time: the turn passes on, nothing is left behind.
 /// * Ids need no registration. One that nobody holds or waits for takes no memory.
+/// * [`close`](Self::close) ends every wait and takes nothing from who holds.
 /// * The futures belong to no runtime; the mutex is `Sync` if its id is `Send`.
 ///
 /// `S` hashes the ids. `R` guards the tables within; it is held for a few instructions at a time and

@@ -26,6 +26,7 @@
 //! * One exclusive holder of an id, or shared ones; never both.
 //! * Strict FIFO by id among the requests that are still there. Nobody overtakes.
 //! * Dropping a future or a guard at any time neither loses a turn nor leaves anything behind.
+//! * Closing a lock ends every wait, and no hold.
 //! * Each hold has a fencing token greater than that of every earlier hold of its id.
 //! * No waker is cloned, called or dropped, and no id dropped, while a table is borrowed.
 //!

@@ -311,6 +311,10 @@ impl<I, S, R: RawMutex> LockOwned<I, S, R> {
 
     /// Waits as this future does, and resolves to [`Closed`] where it would panic because of
     /// [`close`](crate::KeyedMutex::close).
+    ///
+    /// # Errors
+    ///
+    /// As [`Lock::or_closed`].
     pub fn or_closed(self) -> OrClosed<Self> {
         OrClosed::new(self)
     }

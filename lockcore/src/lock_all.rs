@@ -69,6 +69,10 @@ impl<'a, 'q, I, Q: Ord + ?Sized, S, R: RawMutex> LockAll<'a, 'q, I, Q, S, R> {
 impl<I, Q: ?Sized, S, R: RawMutex> LockAll<'_, '_, I, Q, S, R> {
     /// Waits as this future does, and resolves to [`Closed`] where it would panic because of
     /// [`close`](crate::KeyedMutex::close). What it holds so far is released first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lock::or_closed`].
     pub fn or_closed(self) -> OrClosed<Self> {
         OrClosed::new(self)
     }

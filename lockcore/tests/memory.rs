@@ -221,21 +221,28 @@ fn ids_and_waiters_are_small() {
 
 #[test]
 fn one_that_ended_and_one_that_watches_keep_no_memory_once_they_are_dropped() {
-    let mutex = with_config(1, 0);
-    let before = BYTES.get();
     let ids: Vec<u64> = (0..1000).collect();
-    let guards = mutex.try_lock_all(&ids).unwrap();
-    let mut watching: Vec<_> = ids.iter().map(|id| Task::queued(mutex.free(id))).collect();
-    let all = Task::queued(mutex.drained());
-    let waiting: Vec<_> = ids.iter().map(|id| Task::queued(mutex.lock(id))).collect();
-    mutex.close();
-    watching.truncate(500);
-    drop(guards);
-    assert!(mutex.is_empty());
-    assert!(BYTES.get() > before, "those who were told have not looked yet");
-    drop((watching, all));
-    drop(waiting);
-    drop(ids);
-    mutex.check();
-    assert_eq!(BYTES.get(), before);
+    for waiters_look_last in [true, false] {
+        let mutex = with_config(1, 0);
+        let before = BYTES.get();
+        let guards = mutex.try_lock_all(&ids).unwrap();
+        let mut watching: Vec<_> = ids.iter().map(|id| Task::queued(mutex.free(id))).collect();
+        let all = Task::queued(mutex.drained());
+        let waiting: Vec<_> = ids.iter().map(|id| Task::queued(mutex.lock(id))).collect();
+        mutex.close();
+        watching.truncate(500);
+        drop(guards);
+        assert!(mutex.is_empty());
+        if waiters_look_last {
+            drop((all, watching));
+            assert!(BYTES.get() > before, "those who ended have not looked yet");
+            drop(waiting);
+        } else {
+            drop(waiting);
+            assert!(BYTES.get() > before, "those who were told have not looked yet");
+            drop((watching, all));
+        }
+        mutex.check();
+        assert_eq!(BYTES.get(), before);
+    }
 }

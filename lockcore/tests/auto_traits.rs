@@ -8,7 +8,10 @@ use lockcore::{
     Closed, Config, DefaultRawMutex, Drained, Due, Free, Guard, Hold, Joined, KeyedMutex,
     KeyedRwLock, Lock, LockAll, LockManager, LockOwned, LockTable, Mode, NoTurn, OrClosed,
     OwnedGuard, Status, Ticket, Watch,
-    manager::{Ask, Event, Limits, Outcome, Refusal, SessionId, Time, UnknownSession},
+    manager::{
+        Ask, Claim, Claimed, Epoch, Event, Limits, Link, Opened, Outcome, Refusal, Resume, Secret,
+        SessionId, Time,
+    },
 };
 
 type Hasher = hashbrown::DefaultHashBuilder;
@@ -34,7 +37,8 @@ fn everything_is_send_sync_unpin_and_debug() {
     everything::<LockTable<String, u64>>();
     everything::<(Ticket, Hold, Joined<u64>, Due<String, u64>, Mode, Status)>();
     everything::<LockManager>();
-    everything::<(Ask<'_>, Event, Limits, Outcome, Refusal, SessionId, Time, UnknownSession)>();
+    everything::<(Claim<'_>, Claimed, Epoch, Link, Opened, Resume<'_>, Secret)>();
+    everything::<(Ask<'_>, Event, Limits, Outcome, Refusal, SessionId, Time)>();
 }
 
 #[test]

@@ -4,18 +4,16 @@ mod common;
 
 use std::time::Duration;
 
-use common::manager::{Manager, Said::*, exclusive, second, seconds};
+use common::manager::{LEASE, Manager, SECRET, Said::*, exclusive, second, seconds};
 use lockcore::{
     LockManager, Mode,
-    manager::{Ask, Limits, Refusal},
+    manager::{Ask, Epoch, Limits, Refusal, SessionId},
 };
 
 #[test]
 fn an_id_has_one_to_so_many_bytes() {
-    let mut limits = Limits::default();
-    limits.id_bytes = 8;
-    let mut manager = Manager(LockManager::new(limits));
-    let session = manager.0.open();
+    let mut manager = Manager::with(|limits| limits.id_bytes = 8);
+    let session = manager.open();
     manager.lock(0, session, 1, Ask::exclusive(""));
     manager.lock(0, session, 2, Ask::exclusive("12345678"));
     manager.lock(0, session, 3, Ask::exclusive("123456789"));
@@ -38,7 +36,7 @@ fn an_id_has_one_to_so_many_bytes() {
 #[test]
 fn an_id_may_have_a_kibibyte_by_default() {
     let mut manager = Manager::new();
-    let session = manager.0.open();
+    let session = manager.open();
     manager.lock(0, session, 1, Ask::exclusive(&"x".repeat(1024)));
     manager.lock(0, session, 2, Ask::exclusive(&"x".repeat(1025)));
     let too_long = Refusal::IdTooLong { length: 1025, limit: 1024 };
@@ -47,10 +45,8 @@ fn an_id_may_have_a_kibibyte_by_default() {
 
 #[test]
 fn a_session_has_so_many_requests_waiting_and_holding() {
-    let mut limits = Limits::default();
-    limits.requests_per_session = 2;
-    let mut manager = Manager(LockManager::new(limits));
-    let [one, two] = [(); 2].map(|()| manager.0.open());
+    let mut manager = Manager::with(|limits| limits.requests_per_session = 2);
+    let [one, two] = [(); 2].map(|()| manager.open_leased(0));
     for request in [1, 2, 3] {
         manager.lock(0, one, request, exclusive());
     }
@@ -66,7 +62,7 @@ fn a_session_has_so_many_requests_waiting_and_holding() {
 #[test]
 fn a_wait_limit_of_zero_tries() {
     let mut manager = Manager::new();
-    let [one, two] = [(); 2].map(|()| manager.0.open());
+    let [one, two] = [(); 2].map(|()| manager.open());
     let try_lock = Ask { wait_limit: seconds(0), ..exclusive() };
     manager.lock(0, one, 1, try_lock);
     manager.lock(0, two, 1, try_lock);
@@ -80,7 +76,7 @@ fn a_wait_limit_of_zero_tries() {
 #[test]
 fn a_wait_ends_with_its_limit() {
     let mut manager = Manager::new();
-    let [one, two, three] = [(); 3].map(|()| manager.0.open());
+    let [one, two, three] = [(); 3].map(|()| manager.open());
     manager.lock(0, one, 1, exclusive());
     manager.lock(1, two, 1, Ask { wait_limit: seconds(5), ..exclusive() });
     manager.lock(1, three, 1, exclusive());
@@ -97,7 +93,7 @@ fn a_wait_ends_with_its_limit() {
 #[test]
 fn a_turn_ends_the_wait_limit() {
     let mut manager = Manager::new();
-    let [one, two] = [(); 2].map(|()| manager.0.open());
+    let [one, two] = [(); 2].map(|()| manager.open());
     manager.lock(0, one, 1, exclusive());
     manager.lock(0, two, 1, Ask { wait_limit: seconds(5), ..exclusive() });
     manager.close(4, one);
@@ -107,10 +103,15 @@ fn a_turn_ends_the_wait_limit() {
     assert_eq!((manager.said(), manager.status()), (vec![], Some((Mode::Exclusive, 1, 0))));
 }
 
+/// The reason of a hold that lasted for its limit.
+fn held_for(limit: u64) -> Refusal {
+    Refusal::HoldLimit { limit: Duration::from_secs(limit) }
+}
+
 #[test]
 fn a_hold_limit_counts_from_the_turn() {
     let mut manager = Manager::new();
-    let [one, two, three] = [(); 3].map(|()| manager.0.open());
+    let [one, two, three] = [(); 3].map(|()| manager.open());
     let limited = Ask { hold_limit: seconds(10), ..exclusive() };
     manager.lock(0, one, 1, exclusive());
     manager.lock(0, two, 1, limited);
@@ -120,7 +121,7 @@ fn a_hold_limit_counts_from_the_turn() {
     let (_, token) = manager.said_with_token();
     assert_eq!(manager.0.poll_timeout(), Some(second(17)));
     manager.timeout(17);
-    assert_eq!(manager.said(), [Revoked(2, 1), Granted(3, 1)]);
+    assert_eq!(manager.said(), [Revoked(2, 1, held_for(10)), Granted(3, 1)]);
     manager.release(18, two, 1, token);
     assert_eq!(
         manager.said(),
@@ -133,7 +134,7 @@ fn a_hold_limit_counts_from_the_turn() {
 #[test]
 fn a_release_ends_the_hold_limit() {
     let mut manager = Manager::new();
-    let session = manager.0.open();
+    let session = manager.open();
     manager.lock(0, session, 1, Ask { hold_limit: seconds(10), ..exclusive() });
     let (_, token) = manager.said_with_token();
     manager.release(1, session, 1, token);
@@ -147,32 +148,122 @@ fn a_release_ends_the_hold_limit() {
 #[test]
 fn a_late_timeout_does_what_was_due_in_its_order() {
     let mut manager = Manager::new();
-    let [one, two] = [(); 2].map(|()| manager.0.open());
+    let [one, two] = [(); 2].map(|()| manager.open());
     manager.lock(0, one, 1, Ask { hold_limit: seconds(10), ..exclusive() });
     manager.lock(0, two, 1, Ask { wait_limit: seconds(20), ..exclusive() });
     manager.said();
     manager.timeout(100);
-    assert_eq!(manager.said(), [Revoked(1, 1), Granted(2, 1)]);
+    assert_eq!(manager.said(), [Revoked(1, 1, held_for(10)), Granted(2, 1)]);
 }
 
 #[test]
 fn any_call_first_does_what_is_due() {
     let mut manager = Manager::new();
-    let [one, two, three] = [(); 3].map(|()| manager.0.open());
+    let [one, two, three] = [(); 3].map(|()| manager.open());
     manager.lock(0, one, 1, Ask { hold_limit: seconds(20), ..exclusive() });
     manager.lock(0, two, 1, Ask { wait_limit: seconds(10), ..exclusive() });
     manager.said();
     manager.lock(100, three, 1, exclusive());
     let refusal = Refusal::WaitLimit { limit: Duration::from_secs(10) };
-    assert_eq!(manager.said(), [Refused(2, 1, refusal), Revoked(1, 1), Granted(3, 1)]);
+    assert_eq!(
+        manager.said(),
+        [Refused(2, 1, refusal), Revoked(1, 1, held_for(20)), Granted(3, 1)]
+    );
 }
 
 #[test]
 fn a_limit_beyond_the_end_of_time_never_passes() {
     let mut manager = Manager::new();
-    let session = manager.0.open();
+    let session = manager.open();
     manager.lock(5, session, 1, Ask { hold_limit: Some(Duration::MAX), ..exclusive() });
     manager.said();
     manager.timeout(1 << 40);
     assert!(manager.said().is_empty());
+}
+
+#[test]
+fn there_are_so_many_sessions() {
+    let mut manager = Manager::with(|limits| limits.sessions = 2);
+    let [one, _] = [(); 2].map(|()| manager.open_leased(0));
+    let refused = manager.0.open(second(1), LEASE, SECRET);
+    let too_many = Refusal::TooManySessions { limit: 2 };
+    assert_eq!(too_many.to_string(), "there are 2 sessions already, which is the limit");
+    assert_eq!(refused, Err(too_many));
+    manager.close(2, one);
+    assert!(manager.0.open(second(9), LEASE, SECRET).is_ok());
+    assert!(manager.0.open(second(10), LEASE, SECRET).is_ok(), "the one that was silent is over");
+}
+
+#[test]
+fn so_many_ids_are_in_use() {
+    let mut manager = Manager::with(|limits| limits.ids = 2);
+    let session = manager.open();
+    for (request, id) in [(1, "a"), (2, "b"), (3, "c"), (4, "b")] {
+        manager.lock(0, session, request, Ask::exclusive(id));
+    }
+    let too_many = Refusal::TooManyIds { limit: 2 };
+    assert_eq!(too_many.to_string(), "there are 2 ids in use already, which is the limit");
+    assert_eq!(
+        manager.said(),
+        [Granted(1, 1), Granted(1, 2), Refused(1, 3, too_many), Queued(1, 4, 1)]
+    );
+    manager.cancel(0, session, 1);
+    manager.lock(0, session, 3, Ask::exclusive("c"));
+    assert_eq!(manager.said(), [Released(1, 1), Granted(1, 3)]);
+}
+
+#[test]
+fn so_many_requests_wait_over_all_sessions() {
+    let mut manager = Manager::with(|limits| limits.waiters = 2);
+    let [one, two] = [(); 2].map(|()| manager.open());
+    manager.lock(0, one, 1, exclusive());
+    for request in [1, 2, 3] {
+        manager.lock(0, two, request, exclusive());
+    }
+    manager.lock(0, two, 4, Ask::exclusive("free"));
+    let too_many = Refusal::TooManyWaiters { limit: 2 };
+    assert_eq!(too_many.to_string(), "there are 2 waiting requests already, which is the limit");
+    assert_eq!(
+        manager.said()[1..],
+        [Queued(2, 1, 1), Queued(2, 2, 2), Refused(2, 3, too_many), Granted(2, 4)]
+    );
+    manager.cancel(0, one, 1);
+    manager.lock(0, two, 3, exclusive());
+    assert_eq!(manager.said(), [Released(1, 1), Granted(2, 1), Queued(2, 3, 2)]);
+}
+
+#[test]
+fn so_many_requests_of_a_session_wait() {
+    let mut manager = Manager::with(|limits| limits.waiters_per_session = 1);
+    let [one, two] = [(); 2].map(|()| manager.open());
+    manager.lock(0, one, 1, exclusive());
+    for (session, request) in [(two, 1), (two, 2), (one, 2)] {
+        manager.lock(0, session, request, exclusive());
+    }
+    let too_many = Refusal::TooManyWaitersOfSession { limit: 1 };
+    assert_eq!(
+        too_many.to_string(),
+        "there are 1 waiting requests of this session already, which is the limit"
+    );
+    assert_eq!(manager.said()[1..], [Queued(2, 1, 1), Refused(2, 2, too_many), Queued(1, 2, 2)]);
+}
+
+#[test]
+fn limits_hold_in_the_recovery_window_and_at_its_end() {
+    let mut limits = Limits::default();
+    (limits.sessions, limits.ids, limits.waiters) = (1, 1, 2);
+    let epoch = Epoch::new(1).unwrap();
+    let mut manager = Manager(LockManager::recover(limits, epoch, second(0), LEASE));
+    let session = manager.open_leased(0);
+    let number = session.session().get();
+    for (request, id) in [(1, "a"), (2, "b"), (3, "c")] {
+        manager.lock(1, session, request, Ask::exclusive(id));
+    }
+    let waiters = Refused(number, 3, Refusal::TooManyWaiters { limit: 2 });
+    assert_eq!(manager.said(), [Queued(number, 1, 1), Queued(number, 2, 2), waiters]);
+    let another = manager.resume(1, SessionId::new(1), 1, &[]);
+    assert_eq!(another, Err(Refusal::TooManySessions { limit: 1 }));
+    manager.timeout(10);
+    let ids = Refused(number, 2, Refusal::TooManyIds { limit: 1 });
+    assert_eq!(manager.said(), [Granted(number, 1), ids]);
 }

@@ -2,16 +2,16 @@
 
 mod common;
 
-use common::manager::{ID, Manager, Said::*, exclusive, second, shared};
+use common::manager::{ID, Manager, Said::*, exclusive, expired, second, shared};
 use lockcore::{
     Mode,
-    manager::{Ask, Refusal, Time, UnknownSession},
+    manager::{Ask, Refusal, Time},
 };
 
 #[test]
 fn turns_come_in_order_over_sessions() {
     let mut manager = Manager::new();
-    let sessions = [manager.0.open(), manager.0.open(), manager.0.open()];
+    let sessions = [manager.open(), manager.open(), manager.open()];
     for session in sessions {
         manager.lock(0, session, 7, exclusive());
     }
@@ -32,7 +32,7 @@ fn turns_come_in_order_over_sessions() {
 #[test]
 fn other_ids_and_requests_of_a_session_are_apart() {
     let mut manager = Manager::new();
-    let session = manager.0.open();
+    let session = manager.open();
     manager.lock(0, session, 1, exclusive());
     manager.lock(0, session, 2, Ask::exclusive("other"));
     assert_eq!(manager.said(), [Granted(1, 1), Granted(1, 2)]);
@@ -45,7 +45,7 @@ fn other_ids_and_requests_of_a_session_are_apart() {
 #[test]
 fn closing_hands_over_even_a_turn_that_was_just_given() {
     let mut manager = Manager::new();
-    let [one, two, three] = [(); 3].map(|()| manager.0.open());
+    let [one, two, three] = [(); 3].map(|()| manager.open());
     for session in [one, two, three] {
         manager.lock(0, session, 1, exclusive());
     }
@@ -58,7 +58,7 @@ fn closing_hands_over_even_a_turn_that_was_just_given() {
 #[test]
 fn closing_a_session_that_waits_leaves_the_queue() {
     let mut manager = Manager::new();
-    let [one, two, three] = [(); 3].map(|()| manager.0.open());
+    let [one, two, three] = [(); 3].map(|()| manager.open());
     for session in [one, two, three] {
         manager.lock(0, session, 1, exclusive());
     }
@@ -72,7 +72,7 @@ fn closing_a_session_that_waits_leaves_the_queue() {
 #[test]
 fn a_closed_session_is_told_nothing_of_its_own_requests() {
     let mut manager = Manager::new();
-    let [one, two] = [(); 2].map(|()| manager.0.open());
+    let [one, two] = [(); 2].map(|()| manager.open());
     for request in [1, 2, 3] {
         manager.lock(0, one, request, exclusive());
     }
@@ -85,7 +85,7 @@ fn a_closed_session_is_told_nothing_of_its_own_requests() {
 #[test]
 fn a_closed_session_is_told_nothing_of_shared_turns_that_its_own_leaving_makes_come() {
     let mut manager = Manager::new();
-    let [one, two, three] = [(); 3].map(|()| manager.0.open());
+    let [one, two, three] = [(); 3].map(|()| manager.open());
     manager.lock(0, one, 1, shared());
     manager.lock(0, two, 1, exclusive());
     manager.lock(0, two, 2, shared());
@@ -99,23 +99,23 @@ fn a_closed_session_is_told_nothing_of_shared_turns_that_its_own_leaving_makes_c
 #[test]
 fn a_closed_session_is_unknown() {
     let mut manager = Manager::new();
-    let session = manager.0.open();
+    let session = manager.open();
     manager.close(0, session);
-    let (now, unknown) = (Time::ZERO, UnknownSession(session));
-    assert_eq!(manager.0.lock(now, session, 1, exclusive()), Err(unknown));
-    assert_eq!(manager.0.release(now, session, 1, 1), Err(unknown));
-    assert_eq!(manager.0.release_id(now, session, ID), Err(unknown));
-    assert_eq!(manager.0.cancel(now, session, 1), Err(unknown));
-    assert_eq!(manager.0.close(now, session), Err(unknown));
-    assert_ne!(manager.0.open(), session, "a session's number is not used again");
-    assert_eq!(unknown.to_string(), "session 1 is unknown or closed");
+    let (now, unknown) = (Time::ZERO, expired(session.session()));
+    assert_eq!(manager.0.lock(now, session, 1, exclusive()), Err(unknown.clone()));
+    assert_eq!(manager.0.release(now, session, 1, 1), Err(unknown.clone()));
+    assert_eq!(manager.0.release_id(now, session, ID), Err(unknown.clone()));
+    assert_eq!(manager.0.cancel(now, session, 1), Err(unknown.clone()));
+    assert_eq!(manager.0.close(now, session), Err(unknown.clone()));
+    assert_ne!(manager.open(), session, "a session's number is not used again");
+    assert_eq!(unknown.to_string(), "session 1 is unknown or over");
     assert!(manager.said().is_empty());
 }
 
 #[test]
 fn cancelling_ends_a_request_in_whichever_stage() {
     let mut manager = Manager::new();
-    let [one, two, three] = [(); 3].map(|()| manager.0.open());
+    let [one, two, three] = [(); 3].map(|()| manager.open());
     for session in [one, two, three] {
         manager.lock(0, session, 1, exclusive());
     }
@@ -129,7 +129,7 @@ fn cancelling_ends_a_request_in_whichever_stage() {
 #[test]
 fn cancelling_what_is_not_there_says_nothing() {
     let mut manager = Manager::new();
-    let [one, two] = [(); 2].map(|()| manager.0.open());
+    let [one, two] = [(); 2].map(|()| manager.open());
     manager.lock(0, one, 1, exclusive());
     manager.said();
     manager.cancel(0, one, 2);
@@ -141,7 +141,7 @@ fn cancelling_what_is_not_there_says_nothing() {
 #[test]
 fn a_repeated_release_does_not_end_a_later_hold() {
     let mut manager = Manager::new();
-    let session = manager.0.open();
+    let session = manager.open();
     manager.lock(0, session, 1, exclusive());
     let (_, early) = manager.said_with_token();
     manager.release(0, session, 1, early);
@@ -162,7 +162,7 @@ fn a_repeated_release_does_not_end_a_later_hold() {
 #[test]
 fn releasing_what_is_not_held_is_refused() {
     let mut manager = Manager::new();
-    let [one, two] = [(); 2].map(|()| manager.0.open());
+    let [one, two] = [(); 2].map(|()| manager.open());
     manager.lock(0, one, 1, exclusive());
     let (_, token) = manager.said_with_token();
     manager.lock(0, two, 1, exclusive());
@@ -181,7 +181,7 @@ fn releasing_what_is_not_held_is_refused() {
 #[test]
 fn release_id_releases_the_sessions_own_hold_alone() {
     let mut manager = Manager::new();
-    let [one, two] = [(); 2].map(|()| manager.0.open());
+    let [one, two] = [(); 2].map(|()| manager.open());
     manager.lock(0, one, 5, exclusive());
     manager.lock(0, two, 6, exclusive());
     manager.said();
@@ -196,7 +196,7 @@ fn release_id_releases_the_sessions_own_hold_alone() {
 #[test]
 fn a_request_number_is_free_again_when_the_request_has_ended() {
     let mut manager = Manager::new();
-    let session = manager.0.open();
+    let session = manager.open();
     manager.lock(0, session, 1, exclusive());
     manager.lock(0, session, 1, Ask::exclusive("other"));
     assert_eq!(
@@ -208,12 +208,10 @@ fn a_request_number_is_free_again_when_the_request_has_ended() {
     assert_eq!(manager.said(), [Released(1, 1), Granted(1, 1)]);
 }
 
-/// The hold ends at 10, the wait at 20; both are seen at 100. The waiter had its turn in time.
-/// The wait ends at 10, the hold at 20; both are seen at 100, by a call that is not a timeout.
 #[test]
 fn shared_requests_hold_together_over_sessions() {
     let mut manager = Manager::new();
-    let [one, two, three] = [(); 3].map(|()| manager.0.open());
+    let [one, two, three] = [(); 3].map(|()| manager.open());
     manager.lock(0, one, 1, shared());
     manager.lock(0, two, 1, shared());
     manager.lock(0, three, 1, exclusive());
@@ -227,11 +225,10 @@ fn shared_requests_hold_together_over_sessions() {
     assert_eq!(manager.said(), [Granted(1, 2)]);
 }
 
-/// Scenario 4, as far as there are leases: a waiter's session ends, then the holder releases.
 #[test]
 fn a_waiter_that_was_closed_is_not_granted_later() {
     let mut manager = Manager::new();
-    let [one, two] = [(); 2].map(|()| manager.0.open());
+    let [one, two] = [(); 2].map(|()| manager.open());
     manager.lock(0, one, 1, exclusive());
     manager.lock(0, two, 1, exclusive());
     manager.close(0, two);

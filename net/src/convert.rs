@@ -21,6 +21,7 @@ pub(crate) fn ask(lock: &v1::Lock) -> Result<Ask<'_>, Status> {
         mode,
         wait_limit: lock.wait_limit_ms.map(Duration::from_millis),
         hold_limit: lock.hold_limit_ms.map(Duration::from_millis),
+        owner: None,
     })
 }
 
@@ -61,6 +62,17 @@ fn reason(refusal: &Refusal) -> v1::Reason {
         Refusal::Cancelled => v1::Reason::Cancelled,
         Refusal::NotHeld { .. } => v1::Reason::NotHeld,
         Refusal::WrongToken { .. } => v1::Reason::WrongToken,
+        Refusal::TooManySessions { .. } => v1::Reason::TooManySessions,
+        Refusal::TooManyIds { .. } => v1::Reason::TooManyIds,
+        Refusal::TooManyWaiters { .. } => v1::Reason::TooManyWaiters,
+        Refusal::TooManyWaitersOfSession { .. } => v1::Reason::TooManyWaitersOfSession,
+        Refusal::Recovering { .. } => v1::Reason::Recovering,
+        Refusal::HoldLimit { .. } => v1::Reason::HoldLimit,
+        Refusal::LaterHold { .. } => v1::Reason::LaterHold,
+        Refusal::TokenNotGiven { .. } => v1::Reason::TokenNotGiven,
+        Refusal::SessionExpired { .. } => v1::Reason::SessionExpired,
+        Refusal::Stale { .. } => v1::Reason::Stale,
+        Refusal::Administrator { .. } => v1::Reason::Administrator,
     }
 }
 
@@ -69,8 +81,19 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
     let code = match refusal {
         Refusal::IdEmpty => tonic::Code::Unknown,
         Refusal::IdTooLong { .. } => tonic::Code::InvalidArgument,
-        Refusal::TooManyRequests { .. } => tonic::Code::ResourceExhausted,
+        Refusal::TooManySessions { .. }
+        | Refusal::TooManyIds { .. }
+        | Refusal::TooManyWaiters { .. }
+        | Refusal::TooManyRequests { .. }
+        | Refusal::TooManyWaitersOfSession { .. } => tonic::Code::ResourceExhausted,
+        Refusal::Recovering { .. } => tonic::Code::Unavailable,
         Refusal::Cancelled => tonic::Code::Cancelled,
+        Refusal::HoldLimit { .. }
+        | Refusal::LaterHold { .. }
+        | Refusal::TokenNotGiven { .. }
+        | Refusal::SessionExpired { .. }
+        | Refusal::Stale { .. }
+        | Refusal::Administrator { .. } => tonic::Code::Aborted,
         Refusal::Busy | Refusal::WaitLimit { .. } => tonic::Code::DeadlineExceeded,
         Refusal::RequestInUse { .. } | Refusal::NotHeld { .. } | Refusal::WrongToken { .. } => {
             tonic::Code::FailedPrecondition
@@ -82,6 +105,8 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use lockcore::manager::SessionId;
 
     use super::*;
 
@@ -96,7 +121,18 @@ mod tests {
             | Refusal::WaitLimit { .. }
             | Refusal::Cancelled
             | Refusal::NotHeld { .. }
-            | Refusal::WrongToken { .. } => {}
+            | Refusal::WrongToken { .. }
+            | Refusal::TooManySessions { .. }
+            | Refusal::TooManyIds { .. }
+            | Refusal::TooManyWaiters { .. }
+            | Refusal::TooManyWaitersOfSession { .. }
+            | Refusal::Recovering { .. }
+            | Refusal::HoldLimit { .. }
+            | Refusal::LaterHold { .. }
+            | Refusal::TokenNotGiven { .. }
+            | Refusal::SessionExpired { .. }
+            | Refusal::Stale { .. }
+            | Refusal::Administrator { .. } => {}
         }
         vec![
             Refusal::IdEmpty,
@@ -108,6 +144,17 @@ mod tests {
             Refusal::Cancelled,
             Refusal::NotHeld { request: 9 },
             Refusal::WrongToken { given: 3, held: 4 },
+            Refusal::TooManySessions { limit: 2 },
+            Refusal::TooManyIds { limit: 2 },
+            Refusal::TooManyWaiters { limit: 2 },
+            Refusal::TooManyWaitersOfSession { limit: 2 },
+            Refusal::Recovering { remaining: Duration::from_secs(3) },
+            Refusal::HoldLimit { limit: Duration::from_millis(7) },
+            Refusal::LaterHold { token: 5 },
+            Refusal::TokenNotGiven { token: 5 },
+            Refusal::SessionExpired { session: SessionId::new(1) },
+            Refusal::Stale { session: SessionId::new(1) },
+            Refusal::Administrator { note: "maintenance".into() },
         ]
     }
 
@@ -149,6 +196,7 @@ mod tests {
             mode: Mode::Shared,
             wait_limit: Some(Duration::ZERO),
             hold_limit: Some(Duration::from_millis(u64::MAX)),
+            owner: None,
         };
         assert_eq!(ask(&lock).unwrap(), expected);
         let plain = v1::Lock { id: "1".to_owned(), ..v1::Lock::default() };

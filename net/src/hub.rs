@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use lockcore::{
     LockManager, Status,
-    manager::{Ask, Event, Limits, Outcome, Refusal, RequestId, SessionId, Time},
+    manager::{Ask, Event, Limits, Link, Outcome, Refusal, RequestId, Time},
 };
 use parking_lot::Mutex;
 use tokio::sync::{
@@ -34,9 +34,10 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 struct Desk {
     manager: LockManager,
-    outlets: HashMap<SessionId, mpsc::UnboundedSender<(RequestId, Outcome)>>,
+    requests_per_session: usize,
+    outlets: HashMap<Link, mpsc::UnboundedSender<(RequestId, Outcome)>>,
     /// The session of all callers of the go-syncer protocol.
-    callers: SessionId,
+    callers: Link,
     calls: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
     last_call: RequestId,
     closed: bool,
@@ -49,8 +50,9 @@ pub(crate) struct Closed;
 impl Hub {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
         let mut manager = LockManager::new(limits);
-        let callers = manager.open_with_limit(CALLS);
+        let callers = manager.open_unleased(CALLS);
         let desk = Desk {
+            requests_per_session: limits.requests_per_session,
             manager,
             outlets: HashMap::new(),
             callers,
@@ -62,25 +64,25 @@ impl Hub {
     }
 
     /// Opens a session and returns what it is told from then on.
-    pub(crate) fn open(&self) -> Result<(SessionId, Outlet), Closed> {
+    pub(crate) fn open(&self) -> Result<(Link, Outlet), Closed> {
         self.act(|desk, _| {
             if desk.closed {
                 return Err(Closed);
             }
-            let session = desk.manager.open();
+            let link = desk.manager.open_unleased(desk.requests_per_session);
             let (sender, outlet) = mpsc::unbounded_channel();
-            desk.outlets.insert(session, sender);
-            debug!(%session, "opened");
-            Ok((session, outlet))
+            desk.outlets.insert(link, sender);
+            debug!(session = %link.session(), "opened");
+            Ok((link, outlet))
         })
     }
 
     /// Closes a session; closing it twice does no harm.
-    pub(crate) fn close(&self, session: SessionId) {
+    pub(crate) fn close(&self, link: Link) {
         self.act(|desk, now| {
-            desk.outlets.remove(&session);
-            if desk.manager.close(now, session).is_ok() {
-                debug!(%session, "closed");
+            desk.outlets.remove(&link);
+            if desk.manager.close(now, link).is_ok() {
+                debug!(session = %link.session(), "closed");
             }
         });
     }
@@ -159,12 +161,18 @@ impl Desk {
     fn deliver(&mut self) {
         while let Some(event) = self.manager.poll_event() {
             log(&event);
-            let Event { session, request, outcome } = event;
-            if session == self.callers {
-                self.answer(request, outcome);
-            } else if let Some(outlet) = self.outlets.get(&session) {
-                // An outlet that nobody reads belongs to a stream that is about to close its session.
-                let _ = outlet.send((request, outcome));
+            match event {
+                Event::Request { link, request, outcome } if link == self.callers => {
+                    self.answer(request, outcome);
+                }
+                Event::Request { link, request, outcome } => {
+                    if let Some(outlet) = self.outlets.get(&link) {
+                        // An outlet that nobody reads belongs to a stream that is about to close its
+                        // session.
+                        let _ = outlet.send((request, outcome));
+                    }
+                }
+                Event::Ended { link, .. } => drop(self.outlets.remove(&link)),
             }
         }
     }
@@ -223,18 +231,23 @@ impl Drop for Call {
 }
 
 /// Logs hand-offs and queue lengths, which go-syncer calls the buffer.
-fn log(Event { session, request, outcome }: &Event) {
+fn log(event: &Event) {
+    let session = event.link().session();
+    let (request, outcome) = match event {
+        Event::Request { request, outcome, .. } => (*request, outcome),
+        Event::Ended { reason, .. } => return debug!(%session, "ended: {reason}"),
+    };
     match outcome {
-        Outcome::Queued { id, waiting } => {
+        Outcome::Queued { id, waiting, .. } => {
             debug!(%session, request, "suspending {} buffer: {waiting}", id.escape_debug());
         }
         Outcome::Granted { id, token, waiting } => {
             debug!(%session, request, token, "locking {} buffer: {waiting}", id.escape_debug());
         }
         Outcome::Released { id } => debug!(%session, request, "unlocking {}", id.escape_debug()),
-        Outcome::Revoked { id, limit } => {
+        Outcome::Revoked { id, reason } => {
             let id = id.escape_debug();
-            debug!(%session, request, "unlocking {id}: held for its limit of {limit:?}");
+            debug!(%session, request, "unlocking {id}: {reason}");
         }
         Outcome::Refused(refusal) => debug!(%session, request, "refusing: {refusal}"),
     }
@@ -293,8 +306,8 @@ mod tests {
     #[test]
     fn a_closed_session_leaves_nothing_behind() {
         let hub = Hub::new(Limits::default());
-        let (session, outlet) = hub.open().unwrap();
-        hub.close(session);
+        let (link, outlet) = hub.open().unwrap();
+        hub.close(link);
         assert!(outlet.is_closed());
         assert!(hub.desk.lock().outlets.is_empty());
         assert_eq!(hub.desk.lock().manager.sessions(), 1, "that of the callers");
@@ -303,12 +316,12 @@ mod tests {
     #[test]
     fn a_hub_that_shut_down_takes_no_more() {
         let hub = Hub::new(Limits::default());
-        let (session, mut outlet) = hub.open().unwrap();
+        let (link, mut outlet) = hub.open().unwrap();
         hub.shut_down();
         assert!(hub.open().is_err());
         assert!(hub.call(Ask::exclusive("123")).is_err());
         assert_eq!(outlet.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
-        hub.close(session);
-        hub.close(session);
+        hub.close(link);
+        hub.close(link);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::Stream;
-use lockcore::manager::{Outcome, SessionId};
+use lockcore::manager::{Link, Outcome, SessionId};
 use tonic::{Status, Streaming};
 
 use crate::{
@@ -33,7 +33,7 @@ pub(crate) struct SessionStream {
 
 #[derive(Debug)]
 struct Opened {
-    session: SessionId,
+    link: Link,
     outlet: Outlet,
 }
 
@@ -66,21 +66,21 @@ impl SessionStream {
 
     fn handle(&mut self, message: v1::ClientMessage) -> Result<Step, Status> {
         let message = message.message.ok_or_else(unknown_message)?;
-        let Some(Opened { session, .. }) = self.opened else {
+        let Some(Opened { link, .. }) = self.opened else {
             return self.open(&message);
         };
         self.hub.ask(|manager, now| {
             let asked = match &message {
-                FromClient::Open(_) => return Err(second_open(session)),
+                FromClient::Open(_) => return Err(second_open(link.session())),
                 FromClient::Lock(lock) => {
-                    manager.lock(now, session, lock.request, convert::ask(lock)?)
+                    manager.lock(now, link, lock.request, convert::ask(lock)?)
                 }
-                FromClient::Cancel(cancel) => manager.cancel(now, session, cancel.request),
+                FromClient::Cancel(cancel) => manager.cancel(now, link, cancel.request),
                 FromClient::Release(release) => {
-                    manager.release(now, session, release.request, release.token)
+                    manager.release(now, link, release.request, release.token)
                 }
             };
-            asked.map_err(|unknown| Status::internal(unknown.to_string()))
+            asked.map_err(|refusal| Status::internal(refusal.to_string()))
         })?;
         Ok(Step::Go)
     }
@@ -89,15 +89,15 @@ impl SessionStream {
         let FromClient::Open(v1::Open {}) = message else {
             return Err(not_open(message));
         };
-        let (session, outlet) = self.hub.open().map_err(|Closed| shutting_down())?;
-        self.opened = Some(Opened { session, outlet });
-        Ok(Step::Say(FromServer::Opened(v1::Opened { session: session.get() })))
+        let (link, outlet) = self.hub.open().map_err(|Closed| shutting_down())?;
+        self.opened = Some(Opened { link, outlet });
+        Ok(Step::Say(FromServer::Opened(v1::Opened { session: link.session().get() })))
     }
 
     fn close(&mut self) {
         self.ended = true;
-        if let Some(Opened { session, .. }) = self.opened.take() {
-            self.hub.close(session);
+        if let Some(Opened { link, .. }) = self.opened.take() {
+            self.hub.close(link);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use lockcore::{
     LockManager, Status,
-    manager::{Event, Limits, Outcome, Refusal, SessionId, Time, UnknownSession},
+    manager::{Event, Limits, Link, Outcome, Refusal, Time},
 };
 
 use self::{
@@ -68,7 +68,7 @@ events! {
 /// The real manager beside its model.
 struct World {
     manager: LockManager,
-    sessions: Vec<SessionId>,
+    sessions: Vec<Link>,
     now: Time,
     model: Model,
     /// What was polled and is not compared yet.
@@ -114,7 +114,7 @@ impl World {
     fn step(&mut self, op: Op) {
         match op {
             Op::Open => {
-                self.sessions.push(self.manager.open());
+                self.sessions.push(self.manager.open_unleased(REQUESTS));
                 self.model.sessions.push(true);
             }
             Op::Pass { time } => self.now = self.now.after(time),
@@ -152,7 +152,11 @@ impl World {
             assert_eq!(result, Ok(()), "{call:?}");
             self.call_model(number, call, token);
         } else {
-            assert_eq!(result, Err(UnknownSession(session)), "{call:?}");
+            assert_eq!(
+                result,
+                Err(Refusal::SessionExpired { session: session.session() }),
+                "{call:?}"
+            );
             self.met.met(Met::UnknownSession);
         }
     }
@@ -179,9 +183,13 @@ impl World {
     /// The request of this session that was just released: of several shared holds, any may be.
     fn released(&self, session: usize) -> Option<Key> {
         let id = self.sessions[session];
-        let released = |event: &&Event| matches!(event.outcome, Outcome::Released { .. });
-        let mut released = self.heard.iter().filter(released).filter(|event| event.session == id);
-        released.next().map(|event| (session, event.request))
+        let mut heard = self.heard.iter();
+        heard.find_map(|event| match event {
+            Event::Request { link, request, outcome: Outcome::Released { .. } } if *link == id => {
+                Some((session, *request))
+            }
+            Event::Request { .. } | Event::Ended { .. } => None,
+        })
     }
 
     /// The token that the session knows for what it releases, or a wrong one.
@@ -224,17 +232,21 @@ impl World {
     /// Polls what the sessions are told, and remembers the tokens.
     fn listen(&mut self) {
         while let Some(event) = self.manager.poll_event() {
-            if let Outcome::Granted { id, token, .. } = &event.outcome {
-                let last = self.last_tokens.insert(id.clone(), *token);
-                assert!(last.is_none_or(|last| last < *token), "tokens rise");
-                self.tokens.insert((self.number(event.session), event.request), *token);
+            let Event::Request { link, request, outcome } = &event else { unreachable!() };
+            if let Outcome::Granted { id, token, .. } = outcome {
+                let key = (self.number(*link), *request);
+                if self.tokens.get(&key) != Some(token) {
+                    let last = self.last_tokens.insert(id.clone(), *token);
+                    assert!(last.is_none_or(|last| last < *token), "tokens rise");
+                    self.tokens.insert(key, *token);
+                }
             }
-            self.met.met(Met::of(&event.outcome));
+            self.met.met(Met::of(outcome));
             self.heard.push(event);
         }
     }
 
-    fn number(&self, session: SessionId) -> usize {
+    fn number(&self, session: Link) -> usize {
         let number = self.sessions.iter().position(|known| *known == session);
         number.expect("a session that was opened")
     }
@@ -242,15 +254,16 @@ impl World {
     fn compare_events(&mut self) {
         self.listen();
         let events = mem::take(&mut self.heard);
-        let granted = |event: &&Event| matches!(event.outcome, Outcome::Granted { .. });
-        self.met.met_if(events.iter().filter(granted).count() > 1, Met::GrantedTogether);
         let told: Vec<_> = events.into_iter().map(|event| self.as_told(event)).collect();
+        let granted = told.iter().filter(|(_, told)| matches!(told, Told::Granted { .. }));
+        self.met.met_if(granted.count() > 1, Met::GrantedTogether);
         assert_eq!(told, mem::take(&mut self.model.told), "what the sessions are told");
         self.tokens.retain(|key, _| self.model.requests.contains_key(key));
     }
 
     /// Puts what a session is told as the model does.
-    fn as_told(&self, Event { session, request, outcome }: Event) -> (Key, Told) {
+    fn as_told(&self, event: Event) -> (Key, Told) {
+        let Event::Request { link: session, request, outcome } = event else { unreachable!() };
         let told = match outcome {
             Outcome::Granted { waiting, .. } => Told::Granted { waiting },
             Outcome::Queued { waiting, .. } => Told::Queued { waiting },
@@ -279,6 +292,17 @@ impl Met {
                 Refusal::Cancelled => Self::Cancelled,
                 Refusal::NotHeld { .. } => Self::NotHeld,
                 Refusal::WrongToken { .. } => Self::WrongToken,
+                Refusal::TooManySessions { .. }
+                | Refusal::TooManyIds { .. }
+                | Refusal::TooManyWaiters { .. }
+                | Refusal::TooManyWaitersOfSession { .. }
+                | Refusal::Recovering { .. }
+                | Refusal::HoldLimit { .. }
+                | Refusal::LaterHold { .. }
+                | Refusal::TokenNotGiven { .. }
+                | Refusal::SessionExpired { .. }
+                | Refusal::Stale { .. }
+                | Refusal::Administrator { .. } => unreachable!("{refusal}"),
             },
         }
     }

@@ -1,6 +1,7 @@
 //! [`Model`]: what sessions ought to be told, in as few words as possible.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
@@ -33,22 +34,23 @@ pub(super) struct Model {
     /// The waiting requests of an id in order of arrival.
     queues: BTreeMap<&'static str, VecDeque<Key>>,
     pub(super) told: Vec<(Key, Told)>,
+    places: usize,
 }
 
 pub(super) struct Request {
     pub(super) ask: Ask<'static>,
     pub(super) holds: bool,
+    place: usize,
     deadline: Option<Time>,
 }
 
 impl Model {
     pub(super) fn close(&mut self, now: Time, session: usize) {
-        let own = |model: &Self, holds| -> Vec<Key> {
-            let requests = model.requests.iter();
-            let own = requests.filter(|(key, request)| key.0 == session && request.holds == holds);
-            own.map(|(key, _)| *key).collect()
-        };
-        for key in [own(self, false), own(self, true)].concat() {
+        let own = self.requests.iter().filter(|(key, _)| key.0 == session);
+        let mut own: Vec<_> =
+            own.map(|(key, request)| (request.holds, Reverse(request.place), *key)).collect();
+        own.sort_unstable();
+        for (.., key) in own {
             self.leave(now, key, None);
         }
         self.told.retain(|(key, _)| key.0 != session);
@@ -56,6 +58,13 @@ impl Model {
     }
 
     pub(super) fn lock(&mut self, now: Time, key: Key, ask: Ask<'static>) {
+        if let Some(known) = self.requests.get(&key)
+            && (known.ask.id, known.ask.mode) == (ask.id, ask.mode)
+        {
+            let (holds, waiting) = (known.holds, self.waiting(ask.id));
+            let told = if holds { Told::Granted { waiting } } else { Told::Queued { waiting } };
+            return self.told.push((key, told));
+        }
         if let Some(refusal) = self.refusal(key, ask) {
             return self.told.push((key, Told::Refused(refusal)));
         }
@@ -63,7 +72,9 @@ impl Model {
         queue.push_back(key);
         let waiting = queue.len();
         let deadline = ask.wait_limit.map(|limit| now.after(limit));
-        self.requests.insert(key, Request { ask, holds: false, deadline });
+        self.places += 1;
+        let place = self.places;
+        self.requests.insert(key, Request { ask, holds: false, place, deadline });
         if self.head_may_hold(ask.id) == Some(key) {
             self.advance(now, ask.id);
         } else if ask.wait_limit == Some(Duration::ZERO) {
@@ -76,12 +87,12 @@ impl Model {
     fn refusal(&self, key: Key, ask: Ask<'static>) -> Option<Refusal> {
         let requests = self.requests.keys().filter(|other| other.0 == key.0).count();
         let length = ask.id.len();
-        if length == 0 {
+        if self.requests.contains_key(&key) {
+            Some(Refusal::RequestInUse { request: key.1 })
+        } else if length == 0 {
             Some(Refusal::IdEmpty)
         } else if length > ID_BYTES {
             Some(Refusal::IdTooLong { length, limit: ID_BYTES })
-        } else if self.requests.contains_key(&key) {
-            Some(Refusal::RequestInUse { request: key.1 })
         } else {
             (requests == REQUESTS).then_some(Refusal::TooManyRequests { limit: REQUESTS })
         }

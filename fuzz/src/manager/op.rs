@@ -60,6 +60,7 @@ fn ask(id_bits: u8, bits: u8) -> Ask<'static> {
         mode: if bits & 1 == 0 { Mode::Exclusive } else { Mode::Shared },
         wait_limit: limit(bits >> 1 & 7),
         hold_limit: limit(bits >> 4 & 7),
+        owner: None,
     }
 }
 

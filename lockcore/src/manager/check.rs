@@ -1,6 +1,21 @@
 //! The invariants of a manager, beyond those of its table.
 
-use super::{Key, LockManager, Stage};
+use alloc::collections::BTreeMap;
+
+use super::{
+    LockManager,
+    request::{Request, Stage},
+    session::{Key, Session},
+};
+
+/// What is counted over all sessions.
+#[derive(Default)]
+struct Sum {
+    holding: usize,
+    queued: usize,
+    deferred: usize,
+    timed: usize,
+}
 
 impl LockManager {
     /// Asserts that sessions, table, holders and timers tell the same story: for tests and fuzz
@@ -11,38 +26,80 @@ impl LockManager {
     /// If they do not.
     pub fn check(&self) {
         self.table.check();
-        let (mut holding, mut waiting, mut timed) = (0, 0, 0);
-        for (&session, requests) in &self.sessions {
-            for (&request, state) in &requests.requests {
-                let key = Key { session, request };
-                assert_eq!(
-                    state.hash,
-                    self.table.hash(&*state.id),
-                    "{key:?} has the hash of its id"
-                );
-                let held_by = self.holders.contains(&(state.hash, key));
-                match &state.stage {
-                    Stage::Waiting(_) => {
-                        waiting += 1;
-                        assert!(!held_by, "{key:?} waits and is no holder");
-                        assert!(self.status(&state.id).is_some(), "{key:?} waits for a used id");
-                    }
-                    Stage::Holding(hold) => {
-                        holding += 1;
-                        assert!(held_by, "{key:?} holds and is among the holders");
-                        assert_eq!(self.table.id(hold), &state.id, "{key:?} holds its id");
-                    }
-                }
-                timed += usize::from(state.deadline.is_some());
-                let timer = state.deadline.map(|deadline| self.timers.contains(&(deadline, key)));
-                assert_ne!(timer, Some(false), "{key:?} has its timer");
-            }
+        let mut sum = Sum::default();
+        for (id, session) in &self.sessions {
+            assert_eq!(session.link.session, *id, "a session has its own link");
+            self.check_session(session, &mut sum);
         }
-        assert_eq!(holding, self.holders.len(), "each holder is a live request");
-        assert_eq!(timed, self.timers.len(), "each timer is of a live request");
+        assert_eq!(sum.holding, self.holders.len(), "each holder is a live request");
+        assert_eq!(sum.timed, self.timers.len(), "each timer is of a live request");
+        assert_eq!(sum.queued + sum.deferred, self.waiting, "those who wait are counted");
+        let deferred = self.recovery.as_ref().map_or(0, |recovery| recovery.deferred.len());
+        assert_eq!(sum.deferred, deferred, "who is deferred waits for the window's end");
+        let leased = self.sessions.values().filter(|session| session.lease.is_some());
+        assert_eq!(leased.count(), self.leases.len(), "each lease has one timer");
         let (held, queued) = self.table.iter().fold((0, 0), |(held, queued), (_, status)| {
             (held + status.holders, queued + status.waiting)
         });
-        assert_eq!((held, queued), (holding, waiting), "the table knows the same requests");
+        assert_eq!((held, queued), (sum.holding, sum.queued), "the table knows the same requests");
+        assert!(self.recovery.is_none() || queued == 0, "nobody queues in the recovery window");
+        self.check_tokens();
+    }
+
+    fn check_session(&self, session: &Session, sum: &mut Sum) {
+        let id = session.link.session;
+        if let Some(lease) = session.lease {
+            assert!(self.leases.contains(&(lease.timer, id)), "session {id} has its timer");
+            assert!(lease.timer <= lease.end, "session {id} is looked at in time");
+        }
+        let mut waiting = 0;
+        for (&request, state) in &session.requests {
+            let key = Key { session: id, request };
+            waiting += usize::from(!state.is_holding());
+            if let Some(owner) = state.owner {
+                assert!(session.owned.contains(&(owner, request)), "{key:?} is filed by its owner");
+            }
+            self.check_request(key, state, sum);
+        }
+        assert_eq!(waiting, session.waiting, "those of session {id} who wait are counted");
+        let owned = session.requests.values().filter(|request| request.owner.is_some());
+        assert_eq!(owned.count(), session.owned.len(), "each owned request is live");
+    }
+
+    fn check_request(&self, key: Key, state: &Request, sum: &mut Sum) {
+        assert_eq!(state.hash, self.table.hash(&*state.id), "{key:?} has the hash of its id");
+        let held_by = self.holders.contains(&(state.hash, key));
+        assert_eq!(held_by, state.is_holding(), "{key:?} is a holder if it holds");
+        match &state.stage {
+            Stage::Deferred => {
+                sum.deferred += 1;
+                let recovery = self.recovery.as_ref();
+                let listed =
+                    recovery.map(|recovery| recovery.deferred.contains(&(state.place, key)));
+                assert_eq!(listed, Some(true), "{key:?} waits for the window's end");
+            }
+            Stage::Waiting(_) => {
+                sum.queued += 1;
+                assert!(self.status(&state.id).is_some(), "{key:?} waits for a used id");
+            }
+            Stage::Holding(hold, _) => {
+                sum.holding += 1;
+                assert_eq!(self.table.id(hold), &state.id, "{key:?} holds its id");
+                assert_eq!(hold.mode(), state.mode, "{key:?} holds in its mode");
+            }
+        }
+        sum.timed += usize::from(state.deadline.is_some());
+        let timer = state.deadline.map(|deadline| self.timers.contains(&(deadline, key)));
+        assert_ne!(timer, Some(false), "{key:?} has its timer");
+    }
+
+    /// Of one id, no two holders have the same token.
+    fn check_tokens(&self) {
+        let mut tokens = BTreeMap::new();
+        for (_, key) in &self.holders {
+            let request = &self.sessions[&key.session].requests[&key.request];
+            let other = tokens.insert((&*request.id, request.token()), *key);
+            assert_eq!(other, None, "{key:?} has a token of its own");
+        }
     }
 }

@@ -1,26 +1,47 @@
-//! What the manager has to say: [`Event`], [`Outcome`], and [`Refusal`] with its reasons.
+//! What the manager has to say: [`Event`] and [`Outcome`].
 
 use alloc::sync::Arc;
-use core::{fmt, time::Duration};
 
-use super::{RequestId, SessionId};
+use super::{Link, Refusal, RequestId};
 
-/// Something that happened to a request.
+/// Something to tell a client, by the connection that its session had last.
 ///
 /// A request has one [`Granted`](Outcome::Granted) or one [`Refused`](Outcome::Refused); after
-/// `Granted` comes one [`Released`](Outcome::Released) or one [`Revoked`](Outcome::Revoked).
+/// `Granted` comes one [`Released`](Outcome::Released) or one [`Revoked`](Outcome::Revoked). An
+/// answer that is asked for again, by a repeated request or by resuming, is the same answer.
 ///
-/// Three refusals answer a call and leave a live request of that number as it is:
-/// [`RequestInUse`](Refusal::RequestInUse), [`NotHeld`](Refusal::NotHeld) and
-/// [`WrongToken`](Refusal::WrongToken).
+/// Two refusals answer a call and leave a live request of that number as it is:
+/// [`RequestInUse`](Refusal::RequestInUse) and [`WrongToken`](Refusal::WrongToken); so does
+/// [`NotHeld`](Refusal::NotHeld) for a request that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The session that is told.
-    pub session: SessionId,
-    /// Its request.
-    pub request: RequestId,
-    /// What happened.
-    pub outcome: Outcome,
+pub enum Event {
+    /// Something happened to a request.
+    Request {
+        /// Who is told. Nobody listens if the session is detached: it hears the same when it resumes.
+        link: Link,
+        /// The request.
+        request: RequestId,
+        /// What happened.
+        outcome: Outcome,
+    },
+    /// The session is over for this connection, which is to be cut off.
+    Ended {
+        /// The connection that was attached last.
+        link: Link,
+        /// [`SessionExpired`](Refusal::SessionExpired) or [`Administrator`](Refusal::Administrator):
+        /// everything it held is released, everything it waited for is cancelled.
+        /// [`Stale`](Refusal::Stale): another connection has taken the session over.
+        reason: Refusal,
+    },
+}
+
+impl Event {
+    /// Returns the connection that is told.
+    pub const fn link(&self) -> Link {
+        match self {
+            Self::Request { link, .. } | Self::Ended { link, .. } => *link,
+        }
+    }
 }
 
 /// What happened to a request.
@@ -41,7 +62,10 @@ pub enum Outcome {
     Queued {
         /// The id.
         id: Arc<str>,
-        /// How many wait for the id, this request included.
+        /// Its place: rises with each request, over restarts, too. To be claimed after a restart.
+        place: u64,
+        /// How many wait for the id, this request included; in the recovery window, how many wait for
+        /// its end.
         waiting: usize,
     },
     /// It does not hold its id, or what was asked of it cannot be done.
@@ -51,96 +75,11 @@ pub enum Outcome {
         /// The id.
         id: Arc<str>,
     },
-    /// Its hold ended because its hold limit passed.
+    /// Its hold ended otherwise, or a hold that was claimed is none.
     Revoked {
         /// The id.
         id: Arc<str>,
-        /// The hold limit.
-        limit: Duration,
+        /// Why.
+        reason: Refusal,
     },
 }
-
-/// Why a request is refused.
-///
-/// Exhaustive, so that an adapter says each reason in its own words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The id is empty.
-    IdEmpty,
-    /// The id is longer than the limit.
-    IdTooLong {
-        /// Its length in bytes.
-        length: usize,
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// The session already has a request of this number.
-    RequestInUse {
-        /// The number.
-        request: RequestId,
-    },
-    /// The session has as many requests, waiting and holding, as it may have.
-    TooManyRequests {
-        /// The limit.
-        limit: usize,
-    },
-    /// Somebody is ahead, and the wait limit is zero.
-    Busy,
-    /// The wait limit passed.
-    WaitLimit {
-        /// The limit.
-        limit: Duration,
-    },
-    /// It was cancelled while it waited.
-    Cancelled,
-    /// The session has no hold by this request.
-    NotHeld {
-        /// The request's number.
-        request: RequestId,
-    },
-    /// The token is not that of the request's hold.
-    WrongToken {
-        /// The token that was given.
-        given: u64,
-        /// The token of the hold.
-        held: u64,
-    },
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::IdEmpty => f.write_str("id must be specified"),
-            Self::IdTooLong { length, limit } => {
-                write!(f, "id is {length} bytes long; the limit is {limit}")
-            }
-            Self::RequestInUse { request } => {
-                write!(f, "the session already has a request {request}")
-            }
-            Self::TooManyRequests { limit } => {
-                write!(f, "there are {limit} requests already, which is the limit")
-            }
-            Self::Busy => f.write_str("somebody holds the id or waits for it"),
-            Self::WaitLimit { limit } => write!(f, "the turn did not come within {limit:?}"),
-            Self::Cancelled => f.write_str("cancelled while waiting"),
-            Self::NotHeld { request } => write!(f, "nothing is held by request {request}"),
-            Self::WrongToken { given, held } => {
-                write!(f, "token {given} is not that of the hold, which is {held}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for Refusal {}
-
-/// The session does not exist, or was closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownSession(pub SessionId);
-
-impl fmt::Display for UnknownSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "session {} is unknown or closed", self.0)
-    }
-}
-
-impl core::error::Error for UnknownSession {}

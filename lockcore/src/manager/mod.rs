@@ -1,165 +1,157 @@
 //! [`LockManager`]: who holds what, until when, on behalf of clients that come and go.
+//!
+//! | module | what |
+//! |---|---|
+//! | `session`, `lease` | sessions: how they begin, last and end |
+//! | `resume`, `recovery` | how they come back: on another connection, after a restart |
+//! | `request`, `turn` | requests: how they join, wait, have their turn and leave |
+//! | `deadlock` | who would wait for itself |
+//! | `limits`, `refusal` | what is too much, and each reason why something is refused |
+//! | `inspect`, `check` | what can be seen from outside; the invariants |
+//! | `event`, `time`, `epoch` | what is said; when; in which run of the server |
 
 mod check;
+mod deadlock;
+mod epoch;
 mod event;
+mod inspect;
+mod lease;
+mod limits;
+mod recovery;
+mod refusal;
+mod request;
+mod resume;
 mod session;
 mod time;
+mod turn;
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
-use core::{fmt, time::Duration};
+use core::time::Duration;
 
-use self::session::{Key, Left, Request, Session, Stage};
 pub use self::{
-    event::{Event, Outcome, Refusal, UnknownSession},
-    session::{RequestId, SessionId},
+    epoch::Epoch,
+    event::{Event, Outcome},
+    lease::Opened,
+    limits::Limits,
+    refusal::Refusal,
+    request::{Ask, Claim, Claimed, OwnerId, RequestId},
+    resume::Resume,
+    session::{Link, Secret, SessionId},
     time::Time,
 };
-use crate::{
-    handles::{Joined, Mode, Status},
-    table::LockTable,
+use self::{
+    recovery::Recovery,
+    request::Left,
+    session::{Key, Session},
 };
-
-/// What a session asks for with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask<'a> {
-    /// The id to lock.
-    pub id: &'a str,
-    /// Alone or shared.
-    pub mode: Mode,
-    /// How long to wait at most: `None` for as long as it takes, zero to try.
-    pub wait_limit: Option<Duration>,
-    /// How long to hold at most, counted from the turn; then the hold is revoked.
-    pub hold_limit: Option<Duration>,
-}
-
-impl<'a> Ask<'a> {
-    /// Asks for `id` alone, without limits.
-    pub const fn exclusive(id: &'a str) -> Self {
-        Self { id, mode: Mode::Exclusive, wait_limit: None, hold_limit: None }
-    }
-}
-
-/// What clients may ask for at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Length of an id in bytes: 1024 by default.
-    pub id_bytes: usize,
-    /// Requests of a session, waiting and holding: 100,000 by default.
-    pub requests_per_session: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { id_bytes: 1024, requests_per_session: 100_000 }
-    }
-}
+use crate::table::LockTable;
 
 /// Up to how many ids, and as many waiters, memory is kept when nobody holds or waits any more.
 const IDLE_CAPACITY: usize = 65_536;
 
 /// The brain of a lock server: sessions that lock ids, wait, hold and leave.
 ///
-/// It does no input or output and reads no clock. Calls say what clients ask for and what time it
-/// is; [`poll_event`](Self::poll_event) says what to tell them; [`poll_timeout`](Self::poll_timeout)
-/// says when to call [`handle_timeout`](Self::handle_timeout). So the same code serves a network and
-/// is fuzzed and simulated.
+/// It does no input or output, reads no clock and draws no random number. Calls say what clients ask
+/// for and what time it is; [`poll_event`](Self::poll_event) says what to tell them;
+/// [`poll_timeout`](Self::poll_timeout) says when to call [`handle_timeout`](Self::handle_timeout). So
+/// the same code serves a network and is fuzzed, simulated and model-checked.
 ///
 /// * Turns come in order of the calls to [`lock`](Self::lock), in strict FIFO by id.
-/// * A session that is closed holds nothing and waits for nothing.
-/// * Each call first does what its `now` makes due: no request meets a hold or a wait whose limit has
-///   passed, however late `handle_timeout` is called.
+/// * A session lasts until it is closed, or until its client was not heard for as long as its lease,
+///   whether a connection is there or not. Then it holds nothing and waits for nothing.
+/// * A client that comes back in time has every hold and every place: on another connection by
+///   [`resume`](Self::resume), after a restart by [`recover`](Self::recover).
+/// * Requests are idempotent by their number: one that is repeated has the same answer.
+/// * Tokens rise with each hold of an id, over sessions and restarts.
+/// * Each call first does what its `now` makes due: no request meets a hold, a wait or a session
+///   whose time has passed, however late `handle_timeout` is called.
 ///
 /// # Examples
 ///
 /// ```
-/// use lockcore::manager::{Ask, LockManager, Outcome, Time};
+/// use core::time::Duration;
+/// use lockcore::manager::{Ask, Event, LockManager, Outcome, Secret, Time};
 ///
 /// let mut manager = LockManager::default();
-/// let (alice, bob) = (manager.open(), manager.open());
+/// let mut open = |secret| {
+///     manager.open(Time::ZERO, Duration::from_secs(10), Secret::new(secret)).unwrap().link
+/// };
+/// let (alice, bob) = (open(1), open(2)); // from a generator of random numbers
 /// manager.lock(Time::ZERO, alice, 1, Ask::exclusive("payment-123")).unwrap();
 /// manager.lock(Time::ZERO, bob, 1, Ask::exclusive("payment-123")).unwrap();
-/// manager.close(Time::ZERO, alice).unwrap();
+///
+/// let at_9_s = Time::new(Duration::from_secs(9));
+/// manager.keep_alive(at_9_s, bob).unwrap();
+/// manager.handle_timeout(manager.poll_timeout().unwrap()); // Alice was not heard for 10 s
 ///
 /// let events: Vec<_> = std::iter::from_fn(|| manager.poll_event()).collect();
-/// assert_eq!(events.last().unwrap().session, bob);
-/// assert!(matches!(events.last().unwrap().outcome, Outcome::Granted { .. }));
+/// let [.., Event::Ended { link, .. }, Event::Request { outcome, .. }] = &events[..] else { panic!() };
+/// assert_eq!(*link, alice);
+/// assert!(matches!(outcome, Outcome::Granted { .. }), "to Bob");
 /// ```
 #[derive(Default)]
 pub struct LockManager {
+    /// Has who waits for each id, and how many hold it.
     table: LockTable<Arc<str>, Key>,
     sessions: BTreeMap<SessionId, Session>,
     /// The requests that hold, by the hash of their id.
     holders: BTreeSet<(u64, Key)>,
     /// When the present stage of a request ends by itself.
     timers: BTreeSet<(Time, Key)>,
+    /// When to look whether a session has expired.
+    leases: BTreeSet<(Time, SessionId)>,
+    /// `None` but in the window after a restart.
+    recovery: Option<Recovery>,
     events: VecDeque<Event>,
-    last_session: u64,
+    epoch: Epoch,
+    /// How many sessions this run has opened.
+    sessions_opened: u64,
+    /// How many places this run has given.
+    places_given: u64,
+    /// The longest lease that this run has granted.
+    longest_lease: Duration,
+    /// How many requests wait.
+    waiting: usize,
     limits: Limits,
 }
 
+/// Something that time makes due, by whose rank the earlier comes first of what is due together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Recovery,
+    Stage(Key),
+    Lease(SessionId),
+}
+
 impl LockManager {
-    /// Creates a manager without sessions.
+    /// Creates the manager of a first run, without sessions.
     pub fn new(limits: Limits) -> Self {
         let mut manager = Self { limits, ..Self::default() };
         manager.table.set_idle_capacity(IDLE_CAPACITY);
         manager
     }
 
-    /// Opens a session.
-    pub fn open(&mut self) -> SessionId {
-        self.open_with_limit(self.limits.requests_per_session)
-    }
-
-    /// Opens a session that may have another number of requests, waiting and holding.
-    pub fn open_with_limit(&mut self, requests: usize) -> SessionId {
-        self.last_session += 1;
-        let session = SessionId(self.last_session);
-        self.sessions.insert(session, Session { limit: requests, requests: BTreeMap::new() });
-        session
-    }
-
-    /// Closes a session: everything it holds is released and everything it waits for is cancelled, in
-    /// one step. It is told nothing more, not even what is yet to be polled. O(its requests + events).
-    ///
-    /// # Errors
-    ///
-    /// [`UnknownSession`] if it is not open.
-    pub fn close(&mut self, now: Time, session: SessionId) -> Result<(), UnknownSession> {
-        self.handle_timeout(now);
-        for request in self.session(session)?.waiting_first() {
-            self.leave(now, Key { session, request }, None);
-        }
-        self.sessions.remove(&session);
-        // Where one of its requests left, another of its own behind it may have had a shared turn.
-        self.events.retain(|event| event.session != session);
-        Ok(())
-    }
-
     /// Asks for a lock, as the request of this number.
     ///
     /// [`Granted`](Outcome::Granted) or [`Refused`](Outcome::Refused) follows, at once or after
-    /// [`Queued`](Outcome::Queued).
+    /// [`Queued`](Outcome::Queued). If the session has a live request of this number for the same id,
+    /// mode and owner, its answer is repeated.
     ///
     /// # Errors
     ///
-    /// [`UnknownSession`] if the session is not open.
+    /// [`SessionExpired`](Refusal::SessionExpired) or [`Stale`](Refusal::Stale).
     pub fn lock(
         &mut self,
         now: Time,
-        session: SessionId,
+        link: Link,
         request: RequestId,
         ask: Ask<'_>,
-    ) -> Result<(), UnknownSession> {
-        self.handle_timeout(now);
-        let key = Key { session, request };
-        match self.admit(key, ask.id)? {
-            Ok(()) => self.join(now, key, ask),
-            Err(refusal) => self.say(key, Outcome::Refused(refusal)),
-        }
+    ) -> Result<(), Refusal> {
+        self.heard(now, link)?;
+        self.ask(now, Key { session: link.session, request }, ask);
         Ok(())
     }
 
@@ -170,18 +162,17 @@ impl LockManager {
     ///
     /// # Errors
     ///
-    /// [`UnknownSession`] if the session is not open.
+    /// [`SessionExpired`](Refusal::SessionExpired) or [`Stale`](Refusal::Stale).
     pub fn release(
         &mut self,
         now: Time,
-        session: SessionId,
+        link: Link,
         request: RequestId,
         token: u64,
-    ) -> Result<(), UnknownSession> {
-        self.handle_timeout(now);
-        let held = self.session(session)?.requests.get(&request).and_then(Request::token);
-        let key = Key { session, request };
-        match held {
+    ) -> Result<(), Refusal> {
+        self.heard(now, link)?;
+        let key = Key { session: link.session, request };
+        match self.token(key) {
             None => self.say(key, Outcome::Refused(Refusal::NotHeld { request })),
             Some(held) if held != token => {
                 self.say(key, Outcome::Refused(Refusal::WrongToken { given: token, held }));
@@ -191,21 +182,15 @@ impl LockManager {
         Ok(())
     }
 
-    /// Releases the hold that `session` has on `id`, by the request of the lowest number if there are
-    /// many, and returns whether there was one.
+    /// Releases the hold that the session has on `id`, by the request of the lowest number if there
+    /// are many, and returns whether there was one.
     ///
     /// # Errors
     ///
-    /// [`UnknownSession`] if the session is not open.
-    pub fn release_id(
-        &mut self,
-        now: Time,
-        session: SessionId,
-        id: &str,
-    ) -> Result<bool, UnknownSession> {
-        self.handle_timeout(now);
-        self.session(session)?;
-        let holder = self.holder_of(session, id);
+    /// [`SessionExpired`](Refusal::SessionExpired) or [`Stale`](Refusal::Stale).
+    pub fn release_id(&mut self, now: Time, link: Link, id: &str) -> Result<bool, Refusal> {
+        self.heard(now, link)?;
+        let holder = self.holder_of(link.session, id);
         if let Some(key) = holder {
             self.end(now, key);
         }
@@ -219,16 +204,12 @@ impl LockManager {
     ///
     /// # Errors
     ///
-    /// [`UnknownSession`] if the session is not open.
-    pub fn cancel(
-        &mut self,
-        now: Time,
-        session: SessionId,
-        request: RequestId,
-    ) -> Result<(), UnknownSession> {
-        self.handle_timeout(now);
-        if self.session(session)?.requests.contains_key(&request) {
-            self.end(now, Key { session, request });
+    /// [`SessionExpired`](Refusal::SessionExpired) or [`Stale`](Refusal::Stale).
+    pub fn cancel(&mut self, now: Time, link: Link, request: RequestId) -> Result<(), Refusal> {
+        self.heard(now, link)?;
+        let key = Key { session: link.session, request };
+        if self.request(key).is_some() {
+            self.end(now, key);
         }
         Ok(())
     }
@@ -238,174 +219,29 @@ impl LockManager {
         self.events.pop_front()
     }
 
-    /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called next.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called next. That nothing is due
+    /// then is possible: a lease may have been renewed since.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.first().map(|(time, _)| *time)
+        self.next_timer().map(|(time, _)| time)
     }
 
-    /// Ends the waits and holds whose limit has passed, earliest first.
+    /// Ends the waits, holds and sessions whose time has passed, earliest first.
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some(&(time, key)) = self.timers.first() {
-            if time > now {
-                break;
-            }
-            self.leave(now, key, Some(Left::timed_out));
-        }
-    }
-
-    /// Returns who holds `id` and how many wait for it, or `None` if it is free.
-    pub fn status(&self, id: &str) -> Option<Status> {
-        self.table.status(self.table.hash(id), id)
-    }
-
-    /// Iterates over the ids in use, in no particular order.
-    pub fn ids(&self) -> impl Iterator<Item = (&str, Status)> {
-        self.table.iter().map(|(id, status)| (&**id, status))
-    }
-
-    /// Returns the number of open sessions.
-    pub fn sessions(&self) -> usize {
-        self.sessions.len()
-    }
-
-    /// Returns whether a request may be made, before anything changes.
-    fn admit(&self, key: Key, id: &str) -> Result<Result<(), Refusal>, UnknownSession> {
-        let &Session { limit, ref requests } = self.session(key.session)?;
-        let id_bytes = self.limits.id_bytes;
-        Ok(if id.is_empty() {
-            Err(Refusal::IdEmpty)
-        } else if id.len() > id_bytes {
-            Err(Refusal::IdTooLong { length: id.len(), limit: id_bytes })
-        } else if requests.contains_key(&key.request) {
-            Err(Refusal::RequestInUse { request: key.request })
-        } else if requests.len() >= limit {
-            Err(Refusal::TooManyRequests { limit })
-        } else {
-            Ok(())
-        })
-    }
-
-    /// Makes an admitted request: it holds, waits, or is refused because it would wait.
-    fn join(&mut self, now: Time, key: Key, ask: Ask<'_>) {
-        let Ask { id, mode, wait_limit, hold_limit } = ask;
-        let hash = self.table.hash(id);
-        let id: Arc<str> = id.into();
-        let stage = if wait_limit == Some(Duration::ZERO) {
-            self.table.try_lock(hash, &id, mode).map(Stage::Holding)
-        } else {
-            Some(match self.table.lock(hash, &id, mode, key) {
-                Joined::Holds(hold, _) => Stage::Holding(hold),
-                Joined::Waits(ticket) => Stage::Waiting(ticket),
-                Joined::Closed(_) => unreachable!("a manager never closes its table"),
-            })
-        };
-        match stage {
-            None => self.say(key, Outcome::Refused(Refusal::Busy)),
-            Some(stage) => {
-                self.enter(
-                    now,
-                    key,
-                    Request { id, hash, wait_limit, hold_limit, deadline: None, stage },
-                );
+        while let Some((time, timer)) = self.next_timer()
+            && time <= now
+        {
+            match timer {
+                Timer::Recovery => self.end_recovery(now),
+                Timer::Stage(key) => self.leave(now, key, Some(&Left::timed_out)),
+                Timer::Lease(session) => self.lease_due(now, (time, session)),
             }
         }
     }
 
-    /// Lets a request enter its stage: tells its session and starts the stage's limit.
-    fn enter(&mut self, now: Time, key: Key, mut request: Request) {
-        let id = request.id.clone();
-        let waiting = self.table.status(request.hash, &id).map_or(0, |status| status.waiting);
-        let limit = match &request.stage {
-            Stage::Waiting(_) => {
-                self.say(key, Outcome::Queued { id, waiting });
-                request.wait_limit
-            }
-            Stage::Holding(hold) => {
-                self.say(key, Outcome::Granted { id, token: hold.token(), waiting });
-                self.holders.insert((request.hash, key));
-                request.hold_limit
-            }
-        };
-        request.deadline = limit.map(|limit| now.after(limit));
-        self.timers.extend(request.deadline.map(|deadline| (deadline, key)));
-        self.requests_mut(key.session).insert(key.request, request);
-    }
-
-    /// Takes a request out of its stage.
-    fn take(&mut self, key: Key) -> Request {
-        let request = self.requests_mut(key.session).remove(&key.request).expect("a live request");
-        if let Some(deadline) = request.deadline {
-            self.timers.remove(&(deadline, key));
-        }
-        if let Stage::Holding(_) = request.stage {
-            self.holders.remove(&(request.hash, key));
-        }
-        request
-    }
-
-    /// Removes a live request from the table and from its session, with a last word to it; whose turn
-    /// that makes come holds.
-    fn leave(&mut self, now: Time, key: Key, last_word: Option<fn(Left) -> Outcome>) {
-        let Request { id, wait_limit, hold_limit, stage, .. } = self.take(key);
-        let (left, due) = match stage {
-            Stage::Waiting(ticket) => {
-                (Left::Waited { limit: wait_limit }, self.table.cancel(ticket))
-            }
-            Stage::Holding(hold) => {
-                (Left::Held { id, limit: hold_limit }, self.table.release(hold))
-            }
-        };
-        if let Some(last_word) = last_word {
-            self.say(key, last_word(left));
-        }
-        for successor in due.into_turns() {
-            self.hand_over(now, successor);
-        }
-    }
-
-    /// Lets a waiting request take the turn that has come.
-    fn hand_over(&mut self, now: Time, key: Key) {
-        let request = self.take(key);
-        let Stage::Waiting(ticket) = request.stage else {
-            unreachable!("a turn comes to a request that waits");
-        };
-        let hold = self.table.take_turn(ticket).expect("the turn has come");
-        self.enter(now, key, Request { stage: Stage::Holding(hold), ..request });
-    }
-
-    /// Ends a live request because its session asks for it.
-    fn end(&mut self, now: Time, key: Key) {
-        self.leave(now, key, Some(Left::ended));
-    }
-
-    fn say(&mut self, Key { session, request }: Key, outcome: Outcome) {
-        self.events.push_back(Event { session, request, outcome });
-    }
-
-    fn session(&self, session: SessionId) -> Result<&Session, UnknownSession> {
-        self.sessions.get(&session).ok_or(UnknownSession(session))
-    }
-
-    fn requests_mut(&mut self, session: SessionId) -> &mut BTreeMap<RequestId, Request> {
-        &mut self.sessions.get_mut(&session).expect("live requests are of open sessions").requests
-    }
-
-    /// Returns the request by which `session` holds `id`, the one of the lowest number if many do.
-    fn holder_of(&self, session: SessionId, id: &str) -> Option<Key> {
-        let hash = self.table.hash(id);
-        let key = |request| (hash, Key { session, request });
-        let holders = self.holders.range(key(RequestId::MIN)..=key(RequestId::MAX));
-        let requests = &self.sessions[&session].requests;
-        holders.map(|(_, key)| *key).find(|key| *requests[&key.request].id == *id)
-    }
-}
-
-impl fmt::Debug for LockManager {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockManager")
-            .field("sessions", &self.sessions.len())
-            .field("ids", &self.table.len())
-            .field("events", &self.events.len())
-            .finish_non_exhaustive()
+    fn next_timer(&self) -> Option<(Time, Timer)> {
+        let recovery = self.recovers_until().map(|time| (time, Timer::Recovery));
+        let stage = self.timers.first().map(|(time, key)| (*time, Timer::Stage(*key)));
+        let lease = self.leases.first().map(|(time, session)| (*time, Timer::Lease(*session)));
+        [recovery, stage, lease].into_iter().flatten().min()
     }
 }

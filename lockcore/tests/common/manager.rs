@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use lockcore::{
     LockManager, Mode,
-    manager::{Ask, Outcome, Refusal, RequestId, SessionId, Time},
+    manager::{
+        Ask, Claim, Claimed, Epoch, Event, Limits, Link, Outcome, Refusal, RequestId, Resume,
+        Secret, SessionId, Time,
+    },
 };
 
 pub(crate) const ID: &str = "payment-123";
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+pub(crate) const SECRET: Secret = Secret::new(0x5ec7e7);
 
 /// The moment so many seconds after the origin.
 pub(crate) fn second(number: u64) -> Time {
@@ -28,8 +33,9 @@ pub(crate) enum Said {
     Granted(u64, RequestId),
     Queued(u64, RequestId, usize),
     Released(u64, RequestId),
-    Revoked(u64, RequestId),
+    Revoked(u64, RequestId, Refusal),
     Refused(u64, RequestId, Refusal),
+    Ended(u64, Refusal),
 }
 use Said::*;
 
@@ -38,23 +44,70 @@ impl Manager {
         Self(LockManager::default())
     }
 
-    pub(crate) fn lock(&mut self, now: u64, session: SessionId, request: RequestId, ask: Ask<'_>) {
-        self.0.lock(second(now), session, request, ask).unwrap();
+    pub(crate) fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        Self(LockManager::new(limits))
+    }
+
+    /// The run after so many others, whose longest lease was that of [`open`](Self::open).
+    pub(crate) fn recover(now: u64, epoch: u32) -> Self {
+        let epoch = Epoch::new(epoch).unwrap();
+        Self(LockManager::recover(Limits::default(), epoch, second(now), LEASE))
+    }
+
+    /// A session that lasts until it is closed.
+    pub(crate) fn open(&mut self) -> Link {
+        self.0.open_unleased(100_000)
+    }
+
+    /// A session with a lease of [`LEASE`].
+    pub(crate) fn open_leased(&mut self, now: u64) -> Link {
+        let opened = self.0.open(second(now), LEASE, SECRET).unwrap();
+        self.0.check();
+        opened.link
+    }
+
+    pub(crate) fn keep_alive(&mut self, now: u64, link: Link) {
+        self.0.keep_alive(second(now), link).unwrap();
         self.0.check();
     }
 
-    pub(crate) fn cancel(&mut self, now: u64, session: SessionId, request: RequestId) {
-        self.0.cancel(second(now), session, request).unwrap();
+    pub(crate) fn detach(&mut self, now: u64, link: Link) {
+        self.0.detach(second(now), link).unwrap();
         self.0.check();
     }
 
-    pub(crate) fn release(&mut self, now: u64, session: SessionId, request: RequestId, token: u64) {
-        self.0.release(second(now), session, request, token).unwrap();
+    pub(crate) fn resume(
+        &mut self,
+        now: u64,
+        session: SessionId,
+        attempt: u64,
+        claims: &[Claim<'_>],
+    ) -> Result<Link, Refusal> {
+        let resume = Resume { session, secret: SECRET, attempt, lease: LEASE, claims };
+        let opened = self.0.resume(second(now), resume);
+        self.0.check();
+        opened.map(|opened| opened.link)
+    }
+
+    pub(crate) fn lock(&mut self, now: u64, link: Link, request: RequestId, ask: Ask<'_>) {
+        self.0.lock(second(now), link, request, ask).unwrap();
         self.0.check();
     }
 
-    pub(crate) fn close(&mut self, now: u64, session: SessionId) {
-        self.0.close(second(now), session).unwrap();
+    pub(crate) fn cancel(&mut self, now: u64, link: Link, request: RequestId) {
+        self.0.cancel(second(now), link, request).unwrap();
+        self.0.check();
+    }
+
+    pub(crate) fn release(&mut self, now: u64, link: Link, request: RequestId, token: u64) {
+        self.0.release(second(now), link, request, token).unwrap();
+        self.0.check();
+    }
+
+    pub(crate) fn close(&mut self, now: u64, link: Link) {
+        self.0.close(second(now), link).unwrap();
         self.0.check();
     }
 
@@ -68,15 +121,19 @@ impl Manager {
         let mut last_token = 0;
         let events = std::iter::from_fn(|| self.0.poll_event());
         let said = events.map(|event| {
-            let (session, request) = (event.session.get(), event.request);
-            match event.outcome {
+            let session = event.link().session().get();
+            let (request, outcome) = match event {
+                Event::Request { request, outcome, .. } => (request, outcome),
+                Event::Ended { reason, .. } => return Ended(session, reason),
+            };
+            match outcome {
                 Outcome::Granted { token, .. } => {
                     last_token = token;
                     Granted(session, request)
                 }
                 Outcome::Queued { waiting, .. } => Queued(session, request, waiting),
                 Outcome::Released { .. } => Released(session, request),
-                Outcome::Revoked { .. } => Revoked(session, request),
+                Outcome::Revoked { reason, .. } => Revoked(session, request, reason),
                 Outcome::Refused(refusal) => Refused(session, request, refusal),
             }
         });
@@ -98,4 +155,24 @@ pub(crate) fn exclusive() -> Ask<'static> {
 
 pub(crate) fn shared() -> Ask<'static> {
     Ask { mode: Mode::Shared, ..exclusive() }
+}
+
+/// The claim that a request for [`ID`] holds it.
+pub(crate) fn held(request: RequestId, token: u64) -> Claim<'static> {
+    Claim { request, ask: exclusive(), state: Claimed::Held { token } }
+}
+
+/// The claim that a request for [`ID`] waits, at a place if it knows one.
+pub(crate) fn waiting(request: RequestId, place: Option<u64>) -> Claim<'static> {
+    Claim { request, ask: exclusive(), state: Claimed::Waiting { place } }
+}
+
+/// The refusal of calls for a session that is over.
+pub(crate) fn expired(session: SessionId) -> Refusal {
+    Refusal::SessionExpired { session }
+}
+
+/// The refusal of calls by an earlier connection.
+pub(crate) fn stale(session: SessionId) -> Refusal {
+    Refusal::Stale { session }
 }

@@ -1,0 +1,185 @@
+//! After a restart: who held what is known again when all who may still hold have come back.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    vec::Vec,
+};
+use core::time::Duration;
+
+use super::{
+    Ask, Claim, Claimed, Epoch, Limits, Link, LockManager, Opened, Outcome, Refusal, Resume,
+    SessionId, Time,
+    request::{Left, Stage},
+    session::Key,
+};
+use crate::handles::Mode;
+
+/// The time after a restart in which sessions of earlier runs come back and nobody has a turn.
+#[derive(Default)]
+pub(super) struct Recovery {
+    pub(super) length: Duration,
+    pub(super) end: Time,
+    /// Who waits for the end, in the order in which they will join.
+    pub(super) deferred: BTreeSet<(u64, Key)>,
+    /// The greatest tokens that were claimed, by id.
+    claimed: BTreeMap<Arc<str>, Greatest>,
+    /// Sessions that ended in the window: they are not made again.
+    pub(super) ended: BTreeSet<SessionId>,
+}
+
+/// The greatest tokens of an id that were claimed, by those who hold and by those who do not.
+#[derive(Clone, Copy, Default)]
+struct Greatest {
+    exclusive: u64,
+    shared: u64,
+}
+
+impl Greatest {
+    fn note(&mut self, mode: Mode, token: u64) {
+        let greatest = match mode {
+            Mode::Exclusive => &mut self.exclusive,
+            Mode::Shared => &mut self.shared,
+        };
+        *greatest = token.max(*greatest);
+    }
+
+    /// The greatest token of a hold that does not go with one in this mode.
+    fn rival(self, mode: Mode) -> u64 {
+        match mode {
+            Mode::Exclusive => self.exclusive.max(self.shared),
+            Mode::Shared => self.exclusive,
+        }
+    }
+}
+
+impl Recovery {
+    pub(super) fn remaining(&self, now: Time) -> Duration {
+        self.end.since_origin().saturating_sub(now.since_origin())
+    }
+}
+
+impl LockManager {
+    /// Creates the manager of a run that comes after others.
+    ///
+    /// `epoch` is greater than that of every earlier run, and `longest_lease` is what
+    /// [`longest_lease`](Self::longest_lease) of the run before said last. For so long, whoever held
+    /// something before may still believe so. In this recovery window, clients of earlier runs
+    /// [`resume`](Self::resume) with what they held and waited for; all other requests wait, and tries
+    /// are refused. At its end those who waited before join in the order of their places, then the
+    /// others; only then does anybody have a turn.
+    ///
+    /// Of claims that do not go together, the one with the greatest token counts: the others ended
+    /// before it began.
+    pub fn recover(limits: Limits, epoch: Epoch, now: Time, longest_lease: Duration) -> Self {
+        let mut manager = Self::new(limits);
+        manager.epoch = epoch;
+        manager.recovery = (longest_lease > Duration::ZERO).then(|| Recovery {
+            length: longest_lease,
+            end: now.after(longest_lease),
+            ..Recovery::default()
+        });
+        manager
+    }
+
+    /// Returns when the recovery window ends, if there is one.
+    pub fn recovers_until(&self) -> Option<Time> {
+        self.recovery.as_ref().map(|recovery| recovery.end)
+    }
+
+    /// Makes a session of an earlier run again.
+    pub(super) fn resume_earlier(
+        &mut self,
+        now: Time,
+        resume: Resume<'_>,
+    ) -> Result<Opened, Refusal> {
+        let Resume { session, secret, attempt, lease, claims } = resume;
+        let recovery = self.recovery.as_ref();
+        let recovery = recovery.filter(|_| self.epoch.is_after(session.get()));
+        recovery
+            .filter(|recovery| !recovery.ended.contains(&session))
+            .ok_or(Refusal::SessionExpired { session })?;
+        self.admit_session()?;
+        let opened = self.begin(now, Link { session, number: attempt }, lease, secret);
+        for claim in claims {
+            self.claim(now, Key { session, request: claim.request }, claim);
+        }
+        Ok(opened)
+    }
+
+    fn claim(&mut self, now: Time, key: Key, claim: &Claim<'_>) {
+        if self.sessions[&key.session].requests.contains_key(&key.request) {
+            return self.ask(now, key, claim.ask);
+        }
+        match claim.state {
+            Claimed::Waiting { place } => {
+                let place = place.filter(|place| self.epoch.is_after(*place));
+                self.make(now, key, claim.ask, place);
+            }
+            Claimed::Held { token } => {
+                if let Err(reason) = self.claim_hold(now, key, claim.ask, token) {
+                    self.say(key, Outcome::Revoked { id: claim.ask.id.into(), reason });
+                }
+            }
+        }
+    }
+
+    /// Lets a session hold again what it held by `token`, unless somebody held later.
+    fn claim_hold(&mut self, now: Time, key: Key, ask: Ask<'_>, token: u64) -> Result<(), Refusal> {
+        if !self.epoch.is_after(token) || token == 0 {
+            return Err(Refusal::TokenNotGiven { token });
+        }
+        self.admit(key, ask.id)?;
+        self.admit_id(self.table.hash(ask.id), ask.id)?;
+        let recovery = self.recovery.as_mut().expect("claims are made in the window");
+        let greatest = recovery.claimed.entry(ask.id.into()).or_default();
+        let rival = greatest.rival(ask.mode);
+        greatest.note(ask.mode, token);
+        self.revoke_earlier(now, ask, token);
+        if token <= rival {
+            return Err(Refusal::LaterHold { token: rival });
+        }
+        if self.holders_of(ask.id).any(|key| self.token(key) == Some(token)) {
+            return Err(Refusal::LaterHold { token });
+        }
+        let mut request = self.draft(ask, None);
+        let hold = self.table.try_lock(request.hash, &request.id, ask.mode);
+        let hold = hold.expect("what does not go with the greatest token has left");
+        request.stage = Stage::Holding(hold, token);
+        self.enter(now, key, request);
+        Ok(())
+    }
+
+    /// Revokes the holds that ended before one by `token` began.
+    fn revoke_earlier(&mut self, now: Time, ask: Ask<'_>, token: u64) {
+        let ended = |key: &Key| {
+            let request = &self.sessions[&key.session].requests[&key.request];
+            let together = (request.mode, ask.mode) == (Mode::Shared, Mode::Shared);
+            !together && request.token().is_some_and(|earlier| earlier < token)
+        };
+        let earlier: Vec<Key> = self.holders_of(ask.id).filter(ended).collect();
+        let reason = Refusal::LaterHold { token };
+        for key in earlier {
+            self.leave(now, key, Some(&|left: Left| left.revoked(reason.clone())));
+        }
+    }
+
+    /// Ends the recovery window: all who waited for that join, in the order of their places.
+    pub(super) fn end_recovery(&mut self, now: Time) {
+        let recovery = self.recovery.take().expect("its end is due");
+        for (_, key) in recovery.deferred {
+            let mut request = self.take(key);
+            match self.join(now, key, &request) {
+                Err(refusal) => self.say(key, Outcome::Refused(refusal)),
+                Ok(stage @ Stage::Holding(..)) => {
+                    request.stage = stage;
+                    self.enter(now, key, request);
+                }
+                Ok(stage @ (Stage::Waiting(_) | Stage::Deferred)) => {
+                    request.stage = stage;
+                    self.put(key, request);
+                }
+            }
+        }
+    }
+}

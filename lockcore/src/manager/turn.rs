@@ -1,0 +1,197 @@
+//! The way of a request: it joins, waits, has its turn, leaves.
+
+use alloc::sync::Arc;
+
+use super::{
+    Ask, Event, LockManager, Outcome, Refusal, Time,
+    request::{Left, Request, Stage},
+    session::Key,
+};
+use crate::handles::{Hold, Joined};
+
+impl LockManager {
+    /// Makes a request, or repeats the answer to it if it is made already.
+    pub(super) fn ask(&mut self, now: Time, key: Key, ask: Ask<'_>) {
+        match self.sessions[&key.session].requests.get(&key.request) {
+            None => self.make(now, key, ask, None),
+            Some(made) if made.is_for(&ask) => self.tell(key),
+            Some(_) => {
+                let refusal = Refusal::RequestInUse { request: key.request };
+                self.say(key, Outcome::Refused(refusal));
+            }
+        }
+    }
+
+    /// Makes a request, at the place that it had before a restart if it had one.
+    pub(super) fn make(&mut self, now: Time, key: Key, ask: Ask<'_>, place: Option<u64>) {
+        let made = self.admit(key, ask.id).and_then(|()| {
+            let mut request = self.draft(ask, place);
+            request.stage = self.join(now, key, &request)?;
+            Ok(request)
+        });
+        match made {
+            Ok(request) => self.enter(now, key, request),
+            Err(refusal) => self.say(key, Outcome::Refused(refusal)),
+        }
+    }
+
+    /// A request that has its place and is nowhere yet.
+    pub(super) fn draft(&mut self, ask: Ask<'_>, place: Option<u64>) -> Request {
+        let Ask { id, mode, wait_limit, hold_limit, owner } = ask;
+        let place = place.unwrap_or_else(|| {
+            self.places_given += 1;
+            self.epoch.number(self.places_given)
+        });
+        let (id, hash) = (Arc::from(id), self.table.hash(id));
+        let (deadline, stage) = (None, Stage::Deferred);
+        Request { id, hash, mode, owner, place, wait_limit, hold_limit, deadline, stage }
+    }
+
+    /// Lets a request hold, or join what it has to wait in.
+    pub(super) fn join(
+        &mut self,
+        now: Time,
+        key: Key,
+        request: &Request,
+    ) -> Result<Stage, Refusal> {
+        let &Request { ref id, hash, mode, wait_limit, .. } = request;
+        let is_try = wait_limit.is_some_and(|limit| limit.is_zero());
+        if let Some(recovery) = &self.recovery {
+            if is_try {
+                return Err(Refusal::Recovering { remaining: recovery.remaining(now) });
+            }
+            self.admit_waiter(key)?;
+            return Ok(Stage::Deferred);
+        }
+        self.admit_id(hash, id)?;
+        if let Some(hold) = self.table.try_lock(hash, id, mode) {
+            return Ok(self.holding(hold));
+        }
+        if is_try {
+            return Err(Refusal::Busy);
+        }
+        self.admit_waiter(key)?;
+        self.admit_wait(key, request)?;
+        Ok(match self.table.lock(hash, id, mode, key) {
+            Joined::Closed(_) => unreachable!("a manager never closes its table"),
+            Joined::Holds(hold, _) => self.holding(hold),
+            Joined::Waits(ticket) => Stage::Waiting(ticket),
+        })
+    }
+
+    /// Lets a request enter its stage: starts the stage's limit and tells the session.
+    pub(super) fn enter(&mut self, now: Time, key: Key, mut request: Request) {
+        let limit = if request.is_holding() { request.hold_limit } else { request.wait_limit };
+        request.deadline = limit.map(|limit| now.after(limit));
+        self.put(key, request);
+        self.tell(key);
+    }
+
+    /// Says what stage a live request is in.
+    pub(super) fn tell(&mut self, key: Key) {
+        let request = &self.sessions[&key.session].requests[&key.request];
+        let (id, place) = (request.id.clone(), request.place);
+        let queued = || self.table.status(request.hash, &id).map_or(0, |status| status.waiting);
+        let outcome = match &request.stage {
+            Stage::Deferred => {
+                let waiting = self.recovery.as_ref().map_or(0, |recovery| recovery.deferred.len());
+                Outcome::Queued { id, place, waiting }
+            }
+            Stage::Waiting(_) => Outcome::Queued { waiting: queued(), id, place },
+            Stage::Holding(_, token) => Outcome::Granted { waiting: queued(), token: *token, id },
+        };
+        self.say(key, outcome);
+    }
+
+    /// Files a request under its session, its owner, its stage and its deadline.
+    pub(super) fn put(&mut self, key: Key, request: Request) {
+        self.timers.extend(request.deadline.map(|deadline| (deadline, key)));
+        let session = self.sessions.get_mut(&key.session).expect("requests are of live sessions");
+        session.owned.extend(request.owner.map(|owner| (owner, key.request)));
+        match &request.stage {
+            Stage::Holding(..) => drop(self.holders.insert((request.hash, key))),
+            Stage::Deferred | Stage::Waiting(_) => {
+                session.waiting += 1;
+                self.waiting += 1;
+            }
+        }
+        if let (Stage::Deferred, Some(recovery)) = (&request.stage, &mut self.recovery) {
+            recovery.deferred.insert((request.place, key));
+        }
+        session.requests.insert(key.request, request);
+    }
+
+    /// Takes a request out of everything that [`put`](Self::put) files it under.
+    pub(super) fn take(&mut self, key: Key) -> Request {
+        let session = self.sessions.get_mut(&key.session).expect("requests are of live sessions");
+        let request = session.requests.remove(&key.request).expect("a live request");
+        if let Some(deadline) = request.deadline {
+            self.timers.remove(&(deadline, key));
+        }
+        if let Some(owner) = request.owner {
+            session.owned.remove(&(owner, key.request));
+        }
+        match &request.stage {
+            Stage::Holding(..) => drop(self.holders.remove(&(request.hash, key))),
+            Stage::Deferred | Stage::Waiting(_) => {
+                session.waiting -= 1;
+                self.waiting -= 1;
+            }
+        }
+        if let (Stage::Deferred, Some(recovery)) = (&request.stage, &mut self.recovery) {
+            recovery.deferred.remove(&(request.place, key));
+        }
+        request
+    }
+
+    /// Removes a live request, with a last word to its session; whose turn that makes come holds.
+    pub(super) fn leave(
+        &mut self,
+        now: Time,
+        key: Key,
+        last_word: Option<&dyn Fn(Left) -> Outcome>,
+    ) {
+        let Request { id, wait_limit, hold_limit, stage, .. } = self.take(key);
+        let waited = Left::Waited { limit: wait_limit };
+        let (left, due) = match stage {
+            Stage::Deferred => (waited, None),
+            Stage::Waiting(ticket) => (waited, Some(self.table.cancel(ticket))),
+            Stage::Holding(hold, _) => {
+                (Left::Held { id, limit: hold_limit }, Some(self.table.release(hold)))
+            }
+        };
+        if let Some(last_word) = last_word {
+            self.say(key, last_word(left));
+        }
+        for successor in due.into_iter().flat_map(|due| due.into_turns()) {
+            self.hand_over(now, successor);
+        }
+    }
+
+    /// Lets a waiting request take the turn that has come.
+    fn hand_over(&mut self, now: Time, key: Key) {
+        let request = self.take(key);
+        let Stage::Waiting(ticket) = request.stage else {
+            unreachable!("a turn comes to a request that waits");
+        };
+        let hold = self.table.take_turn(ticket).expect("the turn has come");
+        let stage = self.holding(hold);
+        self.enter(now, key, Request { stage, ..request });
+    }
+
+    /// The stage of a hold that the table gave, by this run's token for it.
+    fn holding(&self, hold: Hold) -> Stage {
+        let token = self.epoch.number(hold.token());
+        Stage::Holding(hold, token)
+    }
+
+    /// Ends a live request because its session asks for it.
+    pub(super) fn end(&mut self, now: Time, key: Key) {
+        self.leave(now, key, Some(&Left::ended));
+    }
+
+    pub(super) fn say(&mut self, Key { session, request }: Key, outcome: Outcome) {
+        let link = self.sessions[&session].link;
+        self.events.push_back(Event::Request { link, request, outcome });
+    }
+}

@@ -1,5 +1,7 @@
 //! [`List`]: waiters in order of arrival, linked by slab index.
 
+use core::iter;
+
 use slab::Slab;
 
 use crate::waiter::{Out, Waiter};
@@ -49,6 +51,15 @@ impl List {
         waiters.insert(waiter(links));
         self.relink(waiters, links, slot, slot);
         slot
+    }
+
+    /// Iterates from head to tail.
+    pub(crate) fn iter<'w, W>(
+        &self,
+        waiters: &'w Slab<Waiter<W>>,
+    ) -> impl Iterator<Item = &'w Waiter<W>> + use<'w, W> {
+        let at = |slot: u32| waiters.get(slot as usize);
+        iter::successors(at(self.head), move |waiter| at(waiter.links.next))
     }
 
     /// Takes the head out, for this reason, and returns what was to come back to it.

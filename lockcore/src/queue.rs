@@ -158,6 +158,14 @@ impl Queue {
         self.watchers.pop(waiters, Out::Ended)
     }
 
+    /// Iterates over what the waiters have for their turns, from head to tail.
+    pub(crate) fn iter<'q, W>(
+        &'q self,
+        waiters: &'q Slab<Waiter<W>>,
+    ) -> impl Iterator<Item = &'q W> {
+        self.waiters.iter(waiters).filter_map(Waiter::waiting)
+    }
+
     /// A holder has looked.
     #[inline]
     pub(crate) fn turn_taken(&mut self) {

@@ -386,6 +386,20 @@ impl<I, W, S> LockTable<I, W, S> {
         self.entries.iter().map(|entry| (&entry.id, self.status_of(entry)))
     }
 
+    /// Iterates over what is to come back to those who wait for `id`, from head to tail.
+    pub fn queue<Q>(&self, hash: u64, id: &Q) -> impl Iterator<Item = &W>
+    where
+        I: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let entry = self.entries.find(hash, |entry| entry.id.borrow() == id);
+        let queue = entry.and_then(|entry| match entry.state.view() {
+            View::Lone(_) => None,
+            View::Queue(index) => Some(&self.queues[index]),
+        });
+        queue.into_iter().flat_map(|queue| queue.iter(&self.waiters))
+    }
+
     /// Hands the lock on, and forgets the id if nobody holds it then (invariant 1).
     #[inline]
     fn pass_on(&mut self, hash: u64, index: usize) -> Due<I, W> {

@@ -63,6 +63,14 @@ impl<W> Waiter<W> {
     }
 
     /// Returns what is to come back, if it is in a list.
+    pub(crate) fn waiting(&self) -> Option<&W> {
+        match &self.state {
+            WaiterState::Linked(waiting) => Some(waiting),
+            WaiterState::Out(_) => None,
+        }
+    }
+
+    /// As [`waiting`](Self::waiting), for replacement.
     #[inline]
     pub(crate) fn waiting_mut(&mut self) -> Option<&mut W> {
         match &mut self.state {

@@ -286,3 +286,22 @@ fn a_table_that_nobody_watches_any_more_is_released_as_before() {
     assert!(turns(&mut table, |table| table.release(hold)).is_empty());
     assert!(table.is_empty());
 }
+
+#[test]
+fn the_queue_is_seen_from_head_to_tail() {
+    let mut table = Table::new();
+    let hash = table.hash(ID);
+    let seen = |table: &Table| table.queue(hash, ID).copied().collect::<Vec<_>>();
+    assert!(seen(&table).is_empty(), "nobody uses the id");
+    let hold = try_lock(&mut table, Mode::Exclusive).unwrap();
+    assert!(seen(&table).is_empty(), "a lone holder has no queue");
+    let [one, two, three] =
+        ["one", "two", "three"].map(|name| queue(&mut table, Mode::Exclusive, name));
+    assert_eq!(seen(&table), ["one", "two", "three"]);
+    drop(table.cancel(two));
+    assert_eq!(turns(&mut table, |table| table.release(hold)), ["one"]);
+    assert_eq!(seen(&table), ["three"], "who has the turn is not in the queue");
+    for ticket in [one, three] {
+        drop(table.cancel(ticket));
+    }
+}

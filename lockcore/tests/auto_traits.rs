@@ -10,7 +10,7 @@ use lockcore::{
     OwnedGuard, Status, Ticket, Watch,
     manager::{
         Ask, Claim, Claimed, Epoch, Event, Limits, Link, Opened, Outcome, Refusal, Resume, Secret,
-        SessionId, Time,
+        SessionId, Time, Wait,
     },
 };
 
@@ -37,7 +37,7 @@ fn everything_is_send_sync_unpin_and_debug() {
     everything::<LockTable<String, u64>>();
     everything::<(Ticket, Hold, Joined<u64>, Due<String, u64>, Mode, Status)>();
     everything::<LockManager>();
-    everything::<(Claim<'_>, Claimed, Epoch, Link, Opened, Resume<'_>, Secret)>();
+    everything::<(Claim<'_>, Claimed, Epoch, Link, Opened, Resume<'_>, Secret, Wait)>();
     everything::<(Ask<'_>, Event, Limits, Outcome, Refusal, SessionId, Time)>();
 }
 

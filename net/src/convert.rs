@@ -73,6 +73,7 @@ fn reason(refusal: &Refusal) -> v1::Reason {
         Refusal::SessionExpired { .. } => v1::Reason::SessionExpired,
         Refusal::Stale { .. } => v1::Reason::Stale,
         Refusal::Administrator { .. } => v1::Reason::Administrator,
+        Refusal::Deadlock { .. } => v1::Reason::Deadlock,
     }
 }
 
@@ -93,7 +94,8 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
         | Refusal::TokenNotGiven { .. }
         | Refusal::SessionExpired { .. }
         | Refusal::Stale { .. }
-        | Refusal::Administrator { .. } => tonic::Code::Aborted,
+        | Refusal::Administrator { .. }
+        | Refusal::Deadlock { .. } => tonic::Code::Aborted,
         Refusal::Busy | Refusal::WaitLimit { .. } => tonic::Code::DeadlineExceeded,
         Refusal::RequestInUse { .. } | Refusal::NotHeld { .. } | Refusal::WrongToken { .. } => {
             tonic::Code::FailedPrecondition
@@ -132,7 +134,8 @@ mod tests {
             | Refusal::TokenNotGiven { .. }
             | Refusal::SessionExpired { .. }
             | Refusal::Stale { .. }
-            | Refusal::Administrator { .. } => {}
+            | Refusal::Administrator { .. }
+            | Refusal::Deadlock { .. } => {}
         }
         vec![
             Refusal::IdEmpty,
@@ -155,6 +158,7 @@ mod tests {
             Refusal::SessionExpired { session: SessionId::new(1) },
             Refusal::Stale { session: SessionId::new(1) },
             Refusal::Administrator { note: "maintenance".into() },
+            Refusal::Deadlock { circle: [].into() },
         ]
     }
 

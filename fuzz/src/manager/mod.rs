@@ -302,7 +302,8 @@ impl Met {
                 | Refusal::TokenNotGiven { .. }
                 | Refusal::SessionExpired { .. }
                 | Refusal::Stale { .. }
-                | Refusal::Administrator { .. } => unreachable!("{refusal}"),
+                | Refusal::Administrator { .. }
+                | Refusal::Deadlock { .. } => unreachable!("{refusal}"),
             },
         }
     }

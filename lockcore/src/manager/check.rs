@@ -44,6 +44,7 @@ impl LockManager {
         assert_eq!((held, queued), (sum.holding, sum.queued), "the table knows the same requests");
         assert!(self.recovery.is_none() || queued == 0, "nobody queues in the recovery window");
         self.check_tokens();
+        self.check_places();
     }
 
     fn check_session(&self, session: &Session, sum: &mut Sum) {
@@ -97,9 +98,18 @@ impl LockManager {
     fn check_tokens(&self) {
         let mut tokens = BTreeMap::new();
         for (_, key) in &self.holders {
-            let request = &self.sessions[&key.session].requests[&key.request];
+            let request = self.live(*key);
             let other = tokens.insert((&*request.id, request.token()), *key);
             assert_eq!(other, None, "{key:?} has a token of its own");
+        }
+    }
+
+    /// Each queue is in order of places, on which the search for deadlocks relies.
+    fn check_places(&self) {
+        for (id, _) in self.table.iter() {
+            let queue = self.table.queue(self.table.hash(&**id), &**id);
+            let places = queue.map(|key| (self.live(*key).place, key.session, key.request));
+            assert!(places.is_sorted(), "the queue of {id} is in order of places");
         }
     }
 }

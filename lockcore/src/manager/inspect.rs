@@ -32,6 +32,11 @@ impl LockManager {
         self.sessions.get(&key.session)?.requests.get(&key.request)
     }
 
+    /// Returns a request that is known to be live.
+    pub(super) fn live(&self, key: Key) -> &Request {
+        &self.sessions[&key.session].requests[&key.request]
+    }
+
     /// Returns the token of a request that holds.
     pub(super) fn token(&self, key: Key) -> Option<u64> {
         self.request(key).and_then(Request::token)
@@ -43,7 +48,7 @@ impl LockManager {
         let first = Key { session: SessionId(u64::MIN), request: RequestId::MIN };
         let last = Key { session: SessionId(u64::MAX), request: RequestId::MAX };
         let holders = self.holders.range((hash, first)..=(hash, last)).map(|(_, key)| *key);
-        holders.filter(move |key| self.request(*key).is_some_and(|request| &*request.id == id))
+        holders.filter(move |key| &*self.live(*key).id == id)
     }
 
     /// Returns the request by which `session` holds `id`, the one of the lowest number if many do.

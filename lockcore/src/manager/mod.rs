@@ -32,6 +32,7 @@ use alloc::{
 use core::time::Duration;
 
 pub use self::{
+    deadlock::Wait,
     epoch::Epoch,
     event::{Event, Outcome},
     lease::Opened,
@@ -65,6 +66,7 @@ const IDLE_CAPACITY: usize = 65_536;
 /// * A client that comes back in time has every hold and every place: on another connection by
 ///   [`resume`](Self::resume), after a restart by [`recover`](Self::recover).
 /// * Requests are idempotent by their number: one that is repeated has the same answer.
+/// * Requests of owners that would wait for each other in a circle are refused.
 /// * Tokens rise with each hold of an id, over sessions and restarts.
 /// * Each call first does what its `now` makes due: no request meets a hold, a wait or a session
 ///   whose time has passed, however late `handle_timeout` is called.

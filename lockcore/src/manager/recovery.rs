@@ -153,7 +153,7 @@ impl LockManager {
     /// Revokes the holds that ended before one by `token` began.
     fn revoke_earlier(&mut self, now: Time, ask: Ask<'_>, token: u64) {
         let ended = |key: &Key| {
-            let request = &self.sessions[&key.session].requests[&key.request];
+            let request = self.live(*key);
             let together = (request.mode, ask.mode) == (Mode::Shared, Mode::Shared);
             !together && request.token().is_some_and(|earlier| earlier < token)
         };

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::{fmt, time::Duration};
 
-use super::{RequestId, SessionId};
+use super::{RequestId, SessionId, Wait};
 
 /// Why a call, a request or a hold is refused.
 ///
@@ -55,6 +55,11 @@ pub enum Refusal {
     Recovering {
         /// How long that lasts.
         remaining: Duration,
+    },
+    /// It would wait for its own owner.
+    Deadlock {
+        /// Who would wait for what, from the request itself on; the last would wait for its owner.
+        circle: Arc<[Wait]>,
     },
     /// The wait limit passed.
     WaitLimit {
@@ -127,6 +132,15 @@ impl fmt::Display for Refusal {
             Self::Busy => f.write_str("somebody holds the id or waits for it"),
             Self::Recovering { remaining } => {
                 write!(f, "the server has restarted and gives no turns for {remaining:?}")
+            }
+            Self::Deadlock { circle } => {
+                f.write_str("deadlock")?;
+                let mut word = ":";
+                for Wait { session, id } in circle.iter() {
+                    write!(f, "{word} session {session} would wait for {id:?}")?;
+                    word = ",";
+                }
+                Ok(())
             }
             Self::WaitLimit { limit } => write!(f, "the turn did not come within {limit:?}"),
             Self::HoldLimit { limit } => write!(f, "held for its limit of {limit:?}"),

@@ -89,7 +89,7 @@ impl LockManager {
 
     /// Says what stage a live request is in.
     pub(super) fn tell(&mut self, key: Key) {
-        let request = &self.sessions[&key.session].requests[&key.request];
+        let request = self.live(key);
         let (id, place) = (request.id.clone(), request.place);
         let queued = || self.table.status(request.hash, &id).map_or(0, |status| status.waiting);
         let outcome = match &request.stage {

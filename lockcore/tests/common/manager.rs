@@ -36,6 +36,8 @@ pub(crate) enum Said {
     Revoked(u64, RequestId, Refusal),
     Refused(u64, RequestId, Refusal),
     Ended(u64, Refusal),
+    /// With the sessions and ids of the circle.
+    Deadlock(u64, RequestId, Vec<(u64, String)>),
 }
 use Said::*;
 
@@ -134,6 +136,11 @@ impl Manager {
                 Outcome::Queued { waiting, .. } => Queued(session, request, waiting),
                 Outcome::Released { .. } => Released(session, request),
                 Outcome::Revoked { reason, .. } => Revoked(session, request, reason),
+                Outcome::Refused(Refusal::Deadlock { circle }) => {
+                    let circle =
+                        circle.iter().map(|wait| (wait.session.get(), wait.id.to_string()));
+                    Deadlock(session, request, circle.collect())
+                }
                 Outcome::Refused(refusal) => Refused(session, request, refusal),
             }
         });

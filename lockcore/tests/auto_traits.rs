@@ -9,8 +9,8 @@ use lockcore::{
     KeyedRwLock, Lock, LockAll, LockManager, LockOwned, LockTable, Mode, NoTurn, OrClosed,
     OwnedGuard, Status, Ticket, Watch,
     manager::{
-        Ask, Claim, Claimed, Epoch, Event, Limits, Link, Opened, Outcome, Refusal, Resume, Secret,
-        SessionId, Time, Wait,
+        Ask, Claim, Claimed, Epoch, Event, Holder, Limits, Link, Opened, Outcome, Refusal, Resume,
+        Secret, SessionId, SessionStatus, Time, Wait, Waiter,
     },
 };
 
@@ -38,6 +38,7 @@ fn everything_is_send_sync_unpin_and_debug() {
     everything::<(Ticket, Hold, Joined<u64>, Due<String, u64>, Mode, Status)>();
     everything::<LockManager>();
     everything::<(Claim<'_>, Claimed, Epoch, Link, Opened, Resume<'_>, Secret, Wait)>();
+    everything::<(Holder, Waiter, SessionStatus)>();
     everything::<(Ask<'_>, Event, Limits, Outcome, Refusal, SessionId, Time)>();
 }
 

@@ -310,7 +310,7 @@ mod tests {
         hub.close(link);
         assert!(outlet.is_closed());
         assert!(hub.desk.lock().outlets.is_empty());
-        assert_eq!(hub.desk.lock().manager.sessions(), 1, "that of the callers");
+        assert_eq!(hub.desk.lock().manager.sessions().len(), 1, "that of the callers");
     }
 
     #[test]

@@ -226,7 +226,7 @@ impl World {
         let deadline = self.model.next_deadline().map(|(deadline, _)| deadline);
         assert_eq!(self.manager.poll_timeout(), deadline, "the next deadline");
         let open = self.model.sessions.iter().filter(|open| **open).count();
-        assert_eq!(self.manager.sessions(), open, "open sessions");
+        assert_eq!(self.manager.sessions().len(), open, "open sessions");
     }
 
     /// Polls what the sessions are told, and remembers the tokens.

@@ -2,8 +2,49 @@
 
 use core::fmt;
 
-use super::{Epoch, LockManager, RequestId, SessionId, request::Request, session::Key};
-use crate::handles::Status;
+use super::{Epoch, LockManager, RequestId, SessionId, Time, request::Request, session::Key};
+use crate::handles::{Mode, Status};
+
+/// One hold of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Holder {
+    /// The session that holds.
+    pub session: SessionId,
+    /// By which request.
+    pub request: RequestId,
+    /// Alone or shared.
+    pub mode: Mode,
+    /// By which token.
+    pub token: u64,
+}
+
+/// One request in the queue of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Waiter {
+    /// The session that waits.
+    pub session: SessionId,
+    /// By which request.
+    pub request: RequestId,
+    /// What for: alone or shared.
+    pub mode: Mode,
+    /// Its place, which rises from head to tail.
+    pub place: u64,
+}
+
+/// What is known of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionStatus {
+    /// The session.
+    pub session: SessionId,
+    /// Whether a connection is there.
+    pub attached: bool,
+    /// When it expires if its client is not heard; `None` for one without a lease.
+    pub lease_end: Option<Time>,
+    /// How many requests it has, waiting and holding.
+    pub requests: usize,
+    /// How many of them wait.
+    pub waiting: usize,
+}
 
 impl LockManager {
     /// Returns who holds `id` and how many wait for it, or `None` if it is free. Who waits for the end
@@ -17,9 +58,38 @@ impl LockManager {
         self.table.iter().map(|(id, status)| (&**id, status))
     }
 
-    /// Returns the number of sessions, attached or not.
-    pub fn sessions(&self) -> usize {
-        self.sessions.len()
+    /// Iterates over those who hold `id`, in no particular order.
+    pub fn holders(&self, id: &str) -> impl Iterator<Item = Holder> {
+        self.holders_of(id).map(|key| {
+            let request = self.live(key);
+            let token = request.token().expect("holders hold");
+            let Key { session, request: number } = key;
+            Holder { session, request: number, mode: request.mode, token }
+        })
+    }
+
+    /// Iterates over those who wait for `id`, from head to tail; in the recovery window nobody does.
+    pub fn queue(&self, id: &str) -> impl Iterator<Item = Waiter> {
+        self.table.queue(self.table.hash(id), id).map(|key| {
+            let &Request { mode, place, .. } = self.live(*key);
+            Waiter { session: key.session, request: key.request, mode, place }
+        })
+    }
+
+    /// Iterates over the sessions, attached or not, the oldest first.
+    pub fn sessions(&self) -> impl ExactSizeIterator<Item = SessionStatus> {
+        self.sessions.iter().map(|(session, state)| SessionStatus {
+            session: *session,
+            attached: state.attached,
+            lease_end: state.lease.map(|lease| lease.end),
+            requests: state.requests.len(),
+            waiting: state.waiting,
+        })
+    }
+
+    /// Returns the number of requests that wait, for a turn or for the end of the recovery window.
+    pub fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// Returns which run this is.

@@ -7,9 +7,11 @@
 //! | `request`, `turn` | requests: how they join, wait, have their turn and leave |
 //! | `deadlock` | who would wait for itself |
 //! | `limits`, `refusal` | what is too much, and each reason why something is refused |
-//! | `inspect`, `check` | what can be seen from outside; the invariants |
+//! | `inspect`, `admin` | what can be seen and what can be ended from outside |
+//! | `check` | the invariants |
 //! | `event`, `time`, `epoch` | what is said; when; in which run of the server |
 
+mod admin;
 mod check;
 mod deadlock;
 mod epoch;
@@ -35,6 +37,7 @@ pub use self::{
     deadlock::Wait,
     epoch::Epoch,
     event::{Event, Outcome},
+    inspect::{Holder, SessionStatus, Waiter},
     lease::Opened,
     limits::Limits,
     refusal::Refusal,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`interleavings`] | futures and guards of a `KeyedRwLock`, polled and dropped in any order |
 //! | [`manager`] | sessions of a `LockManager`, and the passing of time |
+//! | [`simulation`] | a `LockManager` with clients, connections, clocks and restarts that go wrong |
 //! | [`events`] | what a run has met, so that a test can say what was never met |
 //!
 //! Each has an `op` (what bytes ask for) and a `model` (what ought to be, without cleverness).
@@ -13,6 +14,7 @@
 pub mod events;
 pub mod interleavings;
 pub mod manager;
+pub mod simulation;
 
 /// What a target does where no fuzzer is built in: runs the files given as arguments.
 ///

@@ -1,0 +1,285 @@
+//! [`Server`]: the real `LockManager` behind an adapter, a disk that survives, and witnesses.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use lockcore::{
+    LockManager,
+    manager::{
+        Claim, Epoch, Event, Limits, Link, Opened, Outcome, Refusal, RequestId, Resume, SessionId,
+        Time,
+    },
+};
+
+use super::{
+    IDS,
+    wire::{Connection, ToClient, ToServer},
+};
+
+/// The lease that clients ask for.
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+
+pub(super) struct Server {
+    /// `None` while it is down.
+    pub(super) manager: Option<LockManager>,
+    /// Counts starts.
+    pub(super) start: u32,
+    /// When it started, by the clock of the world.
+    started: u64,
+    /// How many thousandths of a second its clock counts in a second.
+    pace: u64,
+    disk: Disk,
+    /// The connection of each link, and the link of each connection.
+    connections: BTreeMap<Link, usize>,
+    links: BTreeMap<usize, Link>,
+    witness: Witness,
+}
+
+/// What survives.
+#[derive(Clone, Copy)]
+struct Disk {
+    epoch: Epoch,
+    longest_lease: Duration,
+}
+
+/// What must have been so, noted apart from the manager.
+#[derive(Default)]
+struct Witness {
+    /// The tokens of each id that were granted, over all starts.
+    tokens: BTreeMap<String, BTreeSet<u64>>,
+    /// The place of each request that was told to wait.
+    places: BTreeMap<(SessionId, RequestId), u64>,
+    /// When each session was last heard, in this start, and its lease.
+    heard: BTreeMap<SessionId, (Time, Duration)>,
+}
+
+impl Server {
+    pub(super) fn new(pace: u64) -> Self {
+        let disk = Disk { epoch: Epoch::FIRST, longest_lease: Duration::ZERO };
+        let mut server = Self {
+            manager: None,
+            start: 0,
+            started: 0,
+            pace,
+            disk,
+            connections: BTreeMap::new(),
+            links: BTreeMap::new(),
+            witness: Witness::default(),
+        };
+        server.restart(0);
+        server
+    }
+
+    pub(super) fn crash(&mut self) {
+        self.manager = None;
+        self.connections.clear();
+        self.links.clear();
+    }
+
+    pub(super) fn restart(&mut self, now: u64) {
+        self.disk.epoch = self.disk.epoch.next().expect("few restarts");
+        self.start += 1;
+        self.started = now;
+        let Disk { epoch, longest_lease } = self.disk;
+        let now = self.clock(now);
+        self.manager = Some(LockManager::recover(Limits::default(), epoch, now, longest_lease));
+        self.witness.heard.clear();
+        self.witness.places.clear();
+    }
+
+    /// Its own clock, which begins with each start.
+    fn clock(&self, now: u64) -> Time {
+        Time::new(Duration::from_micros((now - self.started) * self.pace))
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: u64, connections: &mut [Connection]) {
+        let clock = self.clock(now);
+        if let Some(manager) = &mut self.manager {
+            manager.handle_timeout(clock);
+            self.deliver(now, connections);
+        }
+    }
+
+    /// Notices that a connection is broken.
+    pub(super) fn lose(&mut self, now: u64, connection: usize, connections: &mut [Connection]) {
+        connections[connection].server_gone = true;
+        let clock = self.clock(now);
+        if let (Some(link), Some(manager)) = (self.links.remove(&connection), &mut self.manager) {
+            self.connections.remove(&link);
+            // The session may be over, or attached to another connection.
+            let _ = manager.detach(clock, link);
+            self.deliver(now, connections);
+        }
+    }
+
+    pub(super) fn hear(
+        &mut self,
+        now: u64,
+        connection: usize,
+        message: ToServer,
+        connections: &mut [Connection],
+    ) {
+        let clock = self.clock(now);
+        let Some(manager) = &mut self.manager else { return };
+        let opened = match message {
+            ToServer::Open { secret } => Some(manager.open(clock, LEASE, secret)),
+            ToServer::Resume { session, secret, attempt, claims } => {
+                let claims: Vec<Claim<'_>> = claims
+                    .iter()
+                    .map(|(request, wanted)| Claim {
+                        request: *request,
+                        ask: wanted.ask(),
+                        state: wanted.state,
+                    })
+                    .collect();
+                let resume = Resume { session, secret, attempt, lease: LEASE, claims: &claims };
+                Some(manager.resume(clock, resume))
+            }
+            ToServer::KeepAlive { .. }
+            | ToServer::Lock { .. }
+            | ToServer::Release { .. }
+            | ToServer::Cancel { .. }
+            | ToServer::Close => {
+                let Some(&link) = self.links.get(&connection) else { return };
+                self.hear_from_session(clock, link, message, &mut connections[connection]);
+                None
+            }
+        };
+        if let Some(opened) = opened {
+            self.attach(clock, connection, opened, connections);
+        }
+        self.deliver(now, connections);
+    }
+
+    fn attach(
+        &mut self,
+        clock: Time,
+        connection: usize,
+        opened: Result<Opened, Refusal>,
+        connections: &mut [Connection],
+    ) {
+        let manager = self.manager.as_ref().expect("it has just answered");
+        self.disk.longest_lease = manager.longest_lease();
+        let to_client = &mut connections[connection].to_client;
+        match opened {
+            Err(reason) => to_client.push_back(ToClient::Ended { reason }),
+            Ok(Opened { link, lease }) => {
+                self.witness.heard.insert(link.session(), (clock, lease));
+                self.connections.insert(link, connection);
+                self.links.insert(connection, link);
+                to_client.push_back(ToClient::Opened { session: link.session(), lease });
+            }
+        }
+    }
+
+    fn hear_from_session(
+        &mut self,
+        clock: Time,
+        link: Link,
+        message: ToServer,
+        connection: &mut Connection,
+    ) {
+        let Some(manager) = &mut self.manager else { return };
+        let result = match message {
+            ToServer::Open { .. } | ToServer::Resume { .. } => unreachable!("they have no session"),
+            ToServer::KeepAlive { number } => manager.keep_alive(clock, link).inspect(|()| {
+                connection.to_client.push_back(ToClient::Alive { number });
+            }),
+            ToServer::Lock { request, wanted } => manager.lock(clock, link, request, wanted.ask()),
+            ToServer::Release { request, token } => manager.release(clock, link, request, token),
+            ToServer::Cancel { request } => manager.cancel(clock, link, request),
+            ToServer::Close => manager.close(clock, link),
+        };
+        if let (Ok(()), Some((heard, _))) = (result, self.witness.heard.get_mut(&link.session())) {
+            *heard = clock;
+        }
+    }
+
+    /// Sends what the manager says, and compares it with what the witnesses know.
+    fn deliver(&mut self, now: u64, connections: &mut [Connection]) {
+        let Some(manager) = &mut self.manager else { return };
+        while let Some(event) = manager.poll_event() {
+            if let Event::Request { link, request, outcome } = &event {
+                self.witness.hear(manager, (link.session(), *request), outcome);
+            }
+            if let Some(&connection) = self.connections.get(&event.link()) {
+                if let Event::Ended { link, .. } = event {
+                    self.connections.remove(&link);
+                    self.links.remove(&connection);
+                }
+                connections[connection].to_client.push_back(to_client(event));
+            }
+        }
+        manager.check();
+        self.check(now);
+    }
+
+    /// Nothing is held by a session past its lease.
+    fn check(&self, now: u64) {
+        let clock = self.clock(now);
+        let Some(manager) = &self.manager else { return };
+        for holder in IDS.iter().flat_map(|id| manager.holders(id)) {
+            let (heard, lease) = self.witness.heard[&holder.session];
+            assert!(clock < heard.after(lease), "{holder:?} was last heard at {heard}");
+        }
+    }
+
+    /// Nothing is left of anybody.
+    pub(super) fn check_empty(&self) {
+        let manager = self.manager.as_ref().expect("it is up in the end");
+        assert_eq!(manager.ids().count(), 0, "ids in use");
+        assert_eq!(manager.sessions().len(), 0, "sessions");
+        assert_eq!(manager.waiting(), 0, "waiting requests");
+    }
+}
+
+impl Witness {
+    fn hear(&mut self, manager: &LockManager, key: (SessionId, RequestId), outcome: &Outcome) {
+        match outcome {
+            Outcome::Queued { place, .. } => {
+                self.places.insert(key, *place);
+            }
+            Outcome::Granted { id, token, .. } => self.hear_granted(manager, key, id, *token),
+            Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
+                self.places.remove(&key);
+            }
+        }
+    }
+
+    /// A token that is granted first is greater than all before, and nobody who waits came earlier.
+    fn hear_granted(
+        &mut self,
+        manager: &LockManager,
+        key: (SessionId, RequestId),
+        id: &str,
+        token: u64,
+    ) {
+        let tokens = self.tokens.entry(id.to_owned()).or_default();
+        if tokens.contains(&token) {
+            return;
+        }
+        assert!(tokens.last().is_none_or(|last| *last < token), "tokens of {id} rise");
+        tokens.insert(token);
+        let place = self.places.remove(&key).unwrap_or(u64::MAX);
+        // One that never waited overtakes whoever was told before to wait.
+        let overtaken = manager.queue(id).find(|waiter| {
+            waiter.place < place && self.places.contains_key(&(waiter.session, waiter.request))
+        });
+        assert_eq!(overtaken, None, "{key:?} overtakes at {id}");
+    }
+}
+
+fn to_client(event: Event) -> ToClient {
+    match event {
+        Event::Ended { reason, .. } => ToClient::Ended { reason },
+        Event::Request { request, outcome, .. } => match outcome {
+            Outcome::Granted { token, .. } => ToClient::Granted { request, token },
+            Outcome::Queued { place, .. } => ToClient::Queued { request, place },
+            Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
+                ToClient::Over { request }
+            }
+        },
+    }
+}

@@ -1,0 +1,95 @@
+//! What clients and server say to each other, over connections that keep order until they break.
+
+use std::{collections::VecDeque, time::Duration};
+
+use lockcore::{
+    Mode,
+    manager::{Ask, Claimed, OwnerId, Refusal, RequestId, Secret, SessionId},
+};
+
+/// A request as its client knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) id: &'static str,
+    pub(super) mode: Mode,
+    pub(super) wait_limit: Option<Duration>,
+    pub(super) owner: Option<OwnerId>,
+    pub(super) state: Claimed,
+}
+
+impl Wanted {
+    pub(super) fn ask(&self) -> Ask<'static> {
+        let &Self { id, mode, wait_limit, owner, .. } = self;
+        Ask { id, mode, wait_limit, hold_limit: None, owner }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum ToServer {
+    Open {
+        secret: Secret,
+    },
+    Resume {
+        session: SessionId,
+        secret: Secret,
+        attempt: u64,
+        claims: Vec<(RequestId, Wanted)>,
+    },
+    /// Answered with the same number.
+    KeepAlive {
+        number: u64,
+    },
+    Lock {
+        request: RequestId,
+        wanted: Wanted,
+    },
+    Release {
+        request: RequestId,
+        token: u64,
+    },
+    Cancel {
+        request: RequestId,
+    },
+    Close,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum ToClient {
+    Opened {
+        session: SessionId,
+        lease: Duration,
+    },
+    Alive {
+        number: u64,
+    },
+    Granted {
+        request: RequestId,
+        token: u64,
+    },
+    Queued {
+        request: RequestId,
+        place: u64,
+    },
+    /// Released, refused, revoked: the request is over.
+    Over {
+        request: RequestId,
+    },
+    /// The last that comes on a connection.
+    Ended {
+        reason: Refusal,
+    },
+}
+
+/// A connection, with what is under way on it.
+#[derive(Debug, Default)]
+pub(super) struct Connection {
+    pub(super) client: usize,
+    /// Of which start of the server.
+    pub(super) start: u32,
+    pub(super) to_server: VecDeque<ToServer>,
+    pub(super) to_client: VecDeque<ToClient>,
+    /// The client has given it up: what it sent may still arrive.
+    pub(super) client_gone: bool,
+    /// The server has: what it sent may still arrive.
+    pub(super) server_gone: bool,
+}

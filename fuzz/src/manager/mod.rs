@@ -1,4 +1,4 @@
-//! Sessions of a `LockManager` that lock, cancel, release and close while time passes.
+//! Sessions of a `LockManager` that lock, cancel, release, come and go while time passes.
 
 mod model;
 mod op;
@@ -6,22 +6,27 @@ mod op;
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
-    sync::Arc,
+    time::Duration,
 };
 
 use lockcore::{
-    LockManager, Status,
-    manager::{Event, Limits, Link, Outcome, Refusal, Time},
+    LockManager, Mode, Status,
+    manager::{
+        Ask, Claim, Claimed, Epoch, Event, Limits, Link, Outcome, Refusal, Resume, Secret,
+        SessionId, Time,
+    },
 };
 
 use self::{
-    model::{Key, Model, Told},
-    op::{Call, ID_BYTES, IDS, Op, REQUESTS},
+    model::{Key, Model, Session, Stage, Told},
+    op::{Call, ID_BYTES, IDS, LEASE, Op, REQUESTS, WAITERS},
 };
 use crate::events::{Events, events};
 
 /// How many operations a run has at most.
 const OPS: usize = 256;
+
+const SECRET: Secret = Secret::new(7);
 
 events! {
     /// Something that a session can be told, or a way in which time can pass.
@@ -35,7 +40,7 @@ events! {
         /// A hold ended as asked for.
         Released,
         /// A hold limit passed.
-        Revoked,
+        HoldLimit,
         /// A wait limit passed.
         WaitLimit,
         /// Cancelled while waiting.
@@ -54,8 +59,30 @@ events! {
         NotHeld,
         /// Refused: the token of another hold.
         WrongToken,
-        /// A closed session was used.
-        UnknownSession,
+        /// Refused: too many requests wait.
+        TooManyWaiters,
+        /// Refused: it would wait for its own owner.
+        Deadlock,
+        /// Refused: a try in the recovery window.
+        Recovering,
+        /// A claimed hold was earlier than another.
+        LaterHold,
+        /// A claimed token was never given.
+        TokenNotGiven,
+        /// An administrator ended a request or a session.
+        Administrator,
+        /// A session expired.
+        Expired,
+        /// A connection was cut off by another.
+        CutOff,
+        /// A session that is over was used.
+        SessionExpired,
+        /// A connection that is over was used.
+        Stale,
+        /// A session came back within its lease.
+        Resumed,
+        /// A session came back after a restart.
+        ResumedAfterRestart,
         /// A session was closed that held and waited for the same id.
         CloseHoldingAndWaiting,
         /// `handle_timeout` was called after the deadline.
@@ -68,15 +95,17 @@ events! {
 /// The real manager beside its model.
 struct World {
     manager: LockManager,
-    sessions: Vec<Link>,
+    epoch: Epoch,
+    /// The connection of each session.
+    links: Vec<Link>,
+    /// What the clients of sessions of earlier runs believe.
+    believed: BTreeMap<usize, Vec<model::Claim>>,
     now: Time,
     model: Model,
     /// What was polled and is not compared yet.
     heard: Vec<Event>,
-    /// The token of each request that was granted.
-    tokens: BTreeMap<Key, u64>,
-    /// The last token of each id.
-    last_tokens: BTreeMap<Arc<str>, u64>,
+    /// The tokens that were granted by id.
+    granted: BTreeSet<(String, u64)>,
     met: Events<Met>,
 }
 
@@ -86,126 +115,258 @@ struct World {
 ///
 /// If the manager and the model disagree, or an invariant is broken.
 pub fn run(bytes: &[u8]) -> Events<Met> {
-    let mut limits = Limits::default();
-    (limits.id_bytes, limits.requests_per_session) = (ID_BYTES, REQUESTS);
     let mut world = World {
-        manager: LockManager::new(limits),
-        sessions: Vec::new(),
+        manager: LockManager::new(limits()),
+        epoch: Epoch::FIRST,
+        links: Vec::new(),
+        believed: BTreeMap::new(),
         now: Time::ZERO,
         model: Model::default(),
         heard: Vec::new(),
-        tokens: BTreeMap::new(),
-        last_tokens: BTreeMap::new(),
+        granted: BTreeSet::new(),
         met: Events::default(),
     };
     for bytes in bytes.as_chunks().0.iter().take(OPS) {
         world.step(Op::decode(*bytes));
         world.compare();
     }
-    for session in 0..world.sessions.len() {
-        world.step(Op::Call { session, call: Call::Close });
-        world.compare();
-    }
-    assert_eq!(world.manager.ids().count(), 0, "nothing is left behind");
+    world.end();
     world.met
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    (limits.id_bytes, limits.requests_per_session, limits.waiters) = (ID_BYTES, REQUESTS, WAITERS);
+    limits
 }
 
 impl World {
     fn step(&mut self, op: Op) {
+        self.met.met_if(self.is_late() && matches!(op, Op::HandleTimeout), Met::LateTimeout);
+        self.met.met_if(self.is_late() && matches!(op, Op::Call { .. }), Met::LateCall);
+        let count = self.links.len();
         match op {
-            Op::Open => {
-                self.sessions.push(self.manager.open_unleased(REQUESTS));
-                self.model.sessions.push(true);
-            }
+            Op::Open { leased } => self.open(leased),
             Op::Pass { time } => self.now = self.now.after(time),
             Op::HandleTimeout => {
-                self.met.met_if(self.is_late(), Met::LateTimeout);
                 self.manager.handle_timeout(self.now);
                 self.model.due(self.now);
             }
-            Op::Call { session, call } => {
-                if let Some(session) = session.checked_rem(self.sessions.len()) {
-                    self.met.met_if(self.is_late(), Met::LateCall);
-                    self.note_close(session, call);
-                    self.call(session, call);
+            Op::Restart => self.restart(),
+            Op::RevokeId { id } => self.revoke_id(id),
+            Op::Call { session, .. }
+            | Op::Resume { session, .. }
+            | Op::Detach { session }
+            | Op::Revoke { session, .. }
+            | Op::Expel { session } => {
+                if let Some(session) = session.checked_rem(count) {
+                    self.step_of_session(session, op);
                 }
             }
         }
     }
 
+    fn step_of_session(&mut self, session: usize, op: Op) {
+        let (now, link) = (self.now, self.links[session]);
+        match op {
+            Op::Call { call, .. } => {
+                self.note_close(session, call);
+                self.call(session, call);
+            }
+            Op::Resume { lies, .. } => self.resume(session, lies),
+            Op::Detach { .. } => {
+                self.model.due(now);
+                let result = self.manager.detach(now, link);
+                assert_eq!(result, self.result(session), "detach");
+                if result.is_ok() {
+                    self.model.sessions[session].attached = false;
+                }
+            }
+            Op::Revoke { request, .. } => {
+                self.model.due(now);
+                let revoked = self.manager.revoke(now, link.session(), request, "note");
+                assert_eq!(revoked, self.model.requests.contains_key(&(session, request)));
+                self.model.revoke(now, (session, request), administrator());
+            }
+            Op::Expel { .. } => {
+                self.model.due(now);
+                let expelled = self.manager.expel(now, link.session(), "note");
+                assert_eq!(expelled, self.model.sessions[session].open);
+                if expelled {
+                    self.model.told.push(((session, 0), Told::Ended(administrator())));
+                    self.model.end_session(now, session);
+                }
+            }
+            Op::Open { .. }
+            | Op::Restart
+            | Op::RevokeId { .. }
+            | Op::Pass { .. }
+            | Op::HandleTimeout => unreachable!("they are of no session"),
+        }
+    }
+
+    fn open(&mut self, leased: bool) {
+        let link = if leased {
+            self.model.due(self.now);
+            self.manager.open(self.now, LEASE, SECRET).expect("there is room").link
+        } else {
+            self.manager.open_unleased(REQUESTS)
+        };
+        self.links.push(link);
+        self.model.sessions.push(Session {
+            id: link.session(),
+            open: true,
+            attached: true,
+            attempt: 0,
+            lease_end: leased.then(|| self.now.after(LEASE)),
+            may_return: false,
+        });
+    }
+
+    /// What any call of a session by its present connection returns.
+    fn result(&self, session: usize) -> Result<(), Refusal> {
+        let Session { id, open, attached, .. } = self.model.sessions[session];
+        match (open, attached) {
+            (false, _) => Err(Refusal::SessionExpired { session: id }),
+            (true, false) => Err(Refusal::Stale { session: id }),
+            (true, true) => Ok(()),
+        }
+    }
+
     fn call(&mut self, number: usize, call: Call) {
-        let (now, session) = (self.now, self.sessions[number]);
-        let token = self.token_for(number, call);
+        let (now, link) = (self.now, self.links[number]);
         self.model.due(now);
+        let token = self.token_for(number, call);
         let result = match call {
-            Call::Close => self.manager.close(now, session),
-            Call::Lock { request, ask } => self.manager.lock(now, session, request, ask),
-            Call::Cancel { request } => self.manager.cancel(now, session, request),
-            Call::Release { request, .. } => self.manager.release(now, session, request, token),
-            Call::ReleaseId { id } => self.manager.release_id(now, session, id).map(|released| {
+            Call::Close => self.manager.close(now, link),
+            Call::KeepAlive => self.manager.keep_alive(now, link),
+            Call::Lock { request, ask } => self.manager.lock(now, link, request, ask),
+            Call::Cancel { request } => self.manager.cancel(now, link, request),
+            Call::Release { request, .. } => self.manager.release(now, link, request, token),
+            Call::ReleaseId { id } => self.manager.release_id(now, link, id).map(|released| {
                 let held = self.model.holders(id).iter().any(|holder| holder.0 == number);
                 assert_eq!(released, held, "release_id {id}");
             }),
         };
         self.listen();
-        if self.model.sessions[number] {
-            assert_eq!(result, Ok(()), "{call:?}");
+        assert_eq!(result, self.result(number), "{call:?}");
+        self.met.met_if(matches!(result, Err(Refusal::Stale { .. })), Met::Stale);
+        self.met.met_if(matches!(result, Err(Refusal::SessionExpired { .. })), Met::SessionExpired);
+        let session = &mut self.model.sessions[number];
+        if result.is_ok() {
+            session.lease_end = session.lease_end.map(|_| now.after(LEASE));
             self.call_model(number, call, token);
-        } else {
-            assert_eq!(
-                result,
-                Err(Refusal::SessionExpired { session: session.session() }),
-                "{call:?}"
-            );
-            self.met.met(Met::UnknownSession);
         }
     }
 
     fn call_model(&mut self, session: usize, call: Call, token: u64) {
         let now = self.now;
         match call {
-            Call::Close => self.model.close(now, session),
+            Call::KeepAlive => {}
+            Call::Close => {
+                self.model.hush(session);
+                self.model.end_session(now, session);
+            }
             Call::Lock { request, ask } => self.model.lock(now, (session, request), ask),
             Call::Cancel { request } => self.model.end(now, (session, request)),
             Call::Release { request, .. } => {
                 let key = (session, request);
-                self.model.release(now, key, token, self.tokens.get(&key).copied());
+                self.model.release(now, key, token, self.model.tokens.get(&key).copied());
             }
             Call::ReleaseId { id } => {
-                if let Some(key) = self.released(session) {
-                    assert!(self.model.holders(id).contains(&key), "it released a holder of {id}");
+                let holders = self.model.holders(id);
+                if let Some(key) = holders.into_iter().find(|holder| holder.0 == session) {
                     self.model.end(now, key);
                 }
             }
         }
     }
 
-    /// The request of this session that was just released: of several shared holds, any may be.
-    fn released(&self, session: usize) -> Option<Key> {
-        let id = self.sessions[session];
-        let mut heard = self.heard.iter();
-        heard.find_map(|event| match event {
-            Event::Request { link, request, outcome: Outcome::Released { .. } } if *link == id => {
-                Some((session, *request))
-            }
-            Event::Request { .. } | Event::Ended { .. } => None,
+    fn resume(&mut self, session: usize, lies: u8) {
+        let now = self.now;
+        self.model.due(now);
+        let Session { id, open, attempt, .. } = self.model.sessions[session];
+        let mut claims = if open {
+            self.beliefs(session)
+        } else {
+            self.believed.get(&session).cloned().unwrap_or_default()
+        };
+        lie(&mut claims, lies);
+        let attempt = if lies & 3 == 3 { attempt } else { attempt + 1 };
+        let known: Vec<_> =
+            claims.iter().map(|&(request, ask, state)| Claim { request, ask, state }).collect();
+        let resume = Resume { session: id, secret: SECRET, attempt, lease: LEASE, claims: &known };
+        let result = self.manager.resume(now, resume);
+        self.listen();
+        let expected = self.model.resume(now, session, attempt, &claims);
+        assert_eq!(result.clone().map(|_| ()), expected, "resume");
+        if let Ok(opened) = result {
+            self.links[session] = opened.link;
+            self.met.met(if open { Met::Resumed } else { Met::ResumedAfterRestart });
+        }
+    }
+
+    /// What the client of a live session believes.
+    fn beliefs(&self, session: usize) -> Vec<model::Claim> {
+        let own = self.model.requests.iter().filter(|(key, _)| key.0 == session);
+        own.map(|(key, request)| {
+            let state = match request.stage {
+                Stage::Holding => Claimed::Held { token: self.model.tokens[key] },
+                Stage::Deferred | Stage::Waiting => Claimed::Waiting { place: Some(request.place) },
+            };
+            (key.1, request.ask, state)
         })
+        .collect()
+    }
+
+    fn restart(&mut self) {
+        let open = (0..self.links.len()).filter(|session| self.model.sessions[*session].open);
+        for session in open.collect::<Vec<_>>() {
+            self.believed.insert(session, self.beliefs(session));
+        }
+        let longest = self.manager.longest_lease();
+        self.epoch = self.epoch.next().expect("a run has few operations");
+        self.manager = LockManager::recover(limits(), self.epoch, self.now, longest);
+        let window = (longest > Duration::ZERO).then(|| self.now.after(longest));
+        self.model.restart(self.epoch.get().into(), window);
+    }
+
+    fn revoke_id(&mut self, id: &'static str) {
+        self.model.due(self.now);
+        let holders = self.model.holders(id);
+        assert_eq!(self.manager.revoke_id(self.now, id, "note"), holders.len(), "holders of {id}");
+        for key in holders {
+            self.model.revoke(self.now, key, administrator());
+        }
+    }
+
+    /// Closes all sessions, after which nothing may be left.
+    fn end(&mut self) {
+        for session in 0..self.links.len() {
+            self.step(Op::Call { session, call: Call::Close });
+            self.compare();
+            if self.model.sessions[session].open {
+                self.step(Op::Expel { session });
+                self.compare();
+            }
+        }
+        assert_eq!(self.manager.ids().count(), 0, "nothing is left behind");
     }
 
     /// The token that the session knows for what it releases, or a wrong one.
     fn token_for(&self, session: usize, call: Call) -> u64 {
         let Call::Release { request, wrong } = call else { return 0 };
-        self.tokens.get(&(session, request)).map_or(0, |token| token ^ wrong)
+        self.model.tokens.get(&(session, request)).map_or(0, |token| token ^ wrong)
     }
 
     fn is_late(&self) -> bool {
-        self.model.next_deadline().is_some_and(|(deadline, _)| deadline < self.now)
+        self.model.next_deadline().is_some_and(|(deadline, ..)| deadline < self.now)
     }
 
     fn note_close(&mut self, session: usize, call: Call) {
         let own = |holds: bool| {
-            let requests = self.model.requests.iter();
-            let own = requests.filter(|(key, request)| key.0 == session && request.holds == holds);
+            let requests = self.model.requests.iter().filter(|(key, _)| key.0 == session);
+            let own = requests.filter(|(_, own)| (own.stage == Stage::Holding) == holds);
             own.map(|(_, request)| request.ask.id).collect::<BTreeSet<_>>()
         };
         let both = !own(true).is_disjoint(&own(false));
@@ -217,94 +378,165 @@ impl World {
         self.manager.check();
         self.compare_events();
         for id in (0..IDS).map(op::id) {
-            let seen =
-                self.manager.status(id).map(|Status { holders, waiting, .. }| (holders, waiting));
-            let holders = self.model.holders(id).len();
-            let expected = (holders > 0).then(|| (holders, self.model.waiting(id)));
-            assert_eq!(seen, expected, "holders and waiting of {id}");
+            self.compare_id(id);
         }
-        let deadline = self.model.next_deadline().map(|(deadline, _)| deadline);
-        assert_eq!(self.manager.poll_timeout(), deadline, "the next deadline");
-        let open = self.model.sessions.iter().filter(|open| **open).count();
-        assert_eq!(self.manager.sessions().len(), open, "open sessions");
+        let deadline = self.model.next_deadline().map(|(deadline, ..)| deadline);
+        let timeout = self.manager.poll_timeout();
+        assert_eq!(timeout.is_some(), deadline.is_some(), "something is to come");
+        assert!(timeout <= deadline, "the next deadline is looked at in time");
+        let open = self.model.sessions.iter().filter(|session| session.open);
+        let open: Vec<_> =
+            open.map(|session| (session.id, session.attached, session.lease_end)).collect();
+        let seen = self.manager.sessions();
+        let seen: Vec<_> = seen.map(|seen| (seen.session, seen.attached, seen.lease_end)).collect();
+        assert_eq!(seen, open, "open sessions");
+        assert_eq!(self.manager.recovers_until(), self.model.window);
+    }
+
+    fn compare_id(&self, id: &'static str) {
+        let seen =
+            self.manager.status(id).map(|Status { holders, waiting, .. }| (holders, waiting));
+        let holders = self.model.holders(id);
+        let expected = (!holders.is_empty()).then(|| (holders.len(), self.model.waiting(id)));
+        assert_eq!(seen, expected, "holders and waiting of {id}");
+        let mut tokens: Vec<_> = self.manager.holders(id).map(|holder| holder.token).collect();
+        let mut expected: Vec<_> = holders.iter().map(|key| self.model.tokens[key]).collect();
+        tokens.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(tokens, expected, "tokens of {id}");
+        let queue: Vec<_> = self.manager.queue(id).map(|waiter| waiter.place).collect();
+        let mut expected: Vec<_> = self.model.queue(id).map(|(place, _)| place).collect();
+        expected.sort_unstable();
+        assert_eq!(queue, expected, "the queue of {id}");
     }
 
     /// Polls what the sessions are told, and remembers the tokens.
     fn listen(&mut self) {
+        let base = u64::from(self.epoch.get()) << 43;
         while let Some(event) = self.manager.poll_event() {
-            let Event::Request { link, request, outcome } = &event else { unreachable!() };
-            if let Outcome::Granted { id, token, .. } = outcome {
-                let key = (self.number(*link), *request);
-                if self.tokens.get(&key) != Some(token) {
-                    let last = self.last_tokens.insert(id.clone(), *token);
-                    assert!(last.is_none_or(|last| last < *token), "tokens rise");
-                    self.tokens.insert(key, *token);
+            if let Event::Request { link, request, outcome: Outcome::Granted { id, token, .. } } =
+                &event
+            {
+                let known = (id.to_string(), *token);
+                if *token > base && !self.granted.contains(&known) {
+                    let last = self.granted.iter().filter(|(other, _)| **other == **id).max();
+                    assert!(last.is_none_or(|last| last.1 < *token), "tokens rise");
                 }
+                self.granted.insert(known);
+                self.model.tokens.insert((self.number(*link), *request), *token);
             }
-            self.met.met(Met::of(outcome));
             self.heard.push(event);
         }
     }
 
-    fn number(&self, session: Link) -> usize {
-        let number = self.sessions.iter().position(|known| *known == session);
+    fn number(&self, link: Link) -> usize {
+        let number = self.links.iter().position(|known| known.session() == link.session());
         number.expect("a session that was opened")
     }
 
     fn compare_events(&mut self) {
         self.listen();
-        let events = mem::take(&mut self.heard);
-        let told: Vec<_> = events.into_iter().map(|event| self.as_told(event)).collect();
+        let told: Vec<_> =
+            mem::take(&mut self.heard).into_iter().map(|event| self.as_told(event)).collect();
         let granted = told.iter().filter(|(_, told)| matches!(told, Told::Granted { .. }));
         self.met.met_if(granted.count() > 1, Met::GrantedTogether);
+        for (_, told) in &told {
+            self.met.met(Met::of(told));
+        }
         assert_eq!(told, mem::take(&mut self.model.told), "what the sessions are told");
-        self.tokens.retain(|key, _| self.model.requests.contains_key(key));
+        let requests = &self.model.requests;
+        self.model.tokens.retain(|key, _| requests.contains_key(key));
     }
 
     /// Puts what a session is told as the model does.
     fn as_told(&self, event: Event) -> (Key, Told) {
-        let Event::Request { link: session, request, outcome } = event else { unreachable!() };
-        let told = match outcome {
-            Outcome::Granted { waiting, .. } => Told::Granted { waiting },
-            Outcome::Queued { waiting, .. } => Told::Queued { waiting },
-            Outcome::Released { .. } => Told::Released,
-            Outcome::Revoked { .. } => Told::Revoked,
-            Outcome::Refused(refusal) => Told::Refused(refusal),
-        };
-        ((self.number(session), request), told)
+        let session = self.number(event.link());
+        match event {
+            Event::Ended { reason, .. } => ((session, 0), Told::Ended(reason)),
+            Event::Request { request, outcome, .. } => {
+                ((session, request), told(outcome, self.links[session].session()))
+            }
+        }
+    }
+}
+
+/// Puts an outcome as the model does, which does not say how a circle goes.
+fn told(outcome: Outcome, session: SessionId) -> Told {
+    match outcome {
+        Outcome::Granted { waiting, .. } => Told::Granted { waiting },
+        Outcome::Queued { place, waiting, .. } => Told::Queued { place, waiting },
+        Outcome::Released { .. } => Told::Released,
+        Outcome::Revoked { reason, .. } => Told::Revoked(reason),
+        Outcome::Refused(Refusal::Deadlock { circle }) => {
+            assert_eq!(circle[0].session, session, "a circle begins with the refused request");
+            Told::Refused(Refusal::Deadlock { circle: [].into() })
+        }
+        Outcome::Refused(refusal) => Told::Refused(refusal),
+    }
+}
+
+fn administrator() -> Refusal {
+    Refusal::Administrator { note: "note".into() }
+}
+
+/// Makes claims wrong: one is left out, one has another token, one another mode, one is made up.
+fn lie(claims: &mut Vec<model::Claim>, lies: u8) {
+    if lies & 4 != 0 {
+        claims.pop();
+    }
+    if let Some((_, ask, state)) = claims.first_mut() {
+        if let (Claimed::Held { token }, true) = (state, lies & 8 != 0) {
+            *token = token.wrapping_add_signed(if lies & 1 == 0 { 1 } else { 1 << 50 });
+        }
+        if lies & 16 != 0 {
+            ask.mode = Mode::Shared;
+        }
+    }
+    if lies & 32 != 0 {
+        let state = Claimed::Waiting { place: Some(u64::from(lies)) };
+        claims.push((u64::from(lies & 3), Ask::exclusive("b"), state));
+    }
+    if lies & 64 != 0 {
+        let token = u64::from(lies) << if lies & 1 == 0 { 0 } else { 50 };
+        claims.push((5, Ask::exclusive("c"), Claimed::Held { token }));
     }
 }
 
 impl Met {
-    fn of(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Granted { .. } => Self::Granted,
-            Outcome::Queued { .. } => Self::Queued,
-            Outcome::Released { .. } => Self::Released,
-            Outcome::Revoked { .. } => Self::Revoked,
-            Outcome::Refused(refusal) => match refusal {
-                Refusal::IdEmpty => Self::IdEmpty,
-                Refusal::IdTooLong { .. } => Self::IdTooLong,
-                Refusal::RequestInUse { .. } => Self::RequestInUse,
-                Refusal::TooManyRequests { .. } => Self::TooManyRequests,
-                Refusal::Busy => Self::Busy,
-                Refusal::WaitLimit { .. } => Self::WaitLimit,
-                Refusal::Cancelled => Self::Cancelled,
-                Refusal::NotHeld { .. } => Self::NotHeld,
-                Refusal::WrongToken { .. } => Self::WrongToken,
-                Refusal::TooManySessions { .. }
-                | Refusal::TooManyIds { .. }
-                | Refusal::TooManyWaiters { .. }
-                | Refusal::TooManyWaitersOfSession { .. }
-                | Refusal::Recovering { .. }
-                | Refusal::HoldLimit { .. }
-                | Refusal::LaterHold { .. }
-                | Refusal::TokenNotGiven { .. }
-                | Refusal::SessionExpired { .. }
-                | Refusal::Stale { .. }
-                | Refusal::Administrator { .. }
-                | Refusal::Deadlock { .. } => unreachable!("{refusal}"),
-            },
+    fn of(told: &Told) -> Self {
+        match told {
+            Told::Granted { .. } => Self::Granted,
+            Told::Queued { .. } => Self::Queued,
+            Told::Released => Self::Released,
+            Told::Revoked(refusal) | Told::Refused(refusal) | Told::Ended(refusal) => {
+                Self::of_refusal(refusal)
+            }
+        }
+    }
+
+    fn of_refusal(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::IdEmpty => Self::IdEmpty,
+            Refusal::IdTooLong { .. } => Self::IdTooLong,
+            Refusal::RequestInUse { .. } => Self::RequestInUse,
+            Refusal::TooManyRequests { .. } => Self::TooManyRequests,
+            Refusal::TooManyWaiters { .. } => Self::TooManyWaiters,
+            Refusal::Busy => Self::Busy,
+            Refusal::Recovering { .. } => Self::Recovering,
+            Refusal::Deadlock { .. } => Self::Deadlock,
+            Refusal::WaitLimit { .. } => Self::WaitLimit,
+            Refusal::HoldLimit { .. } => Self::HoldLimit,
+            Refusal::Cancelled => Self::Cancelled,
+            Refusal::NotHeld { .. } => Self::NotHeld,
+            Refusal::WrongToken { .. } => Self::WrongToken,
+            Refusal::LaterHold { .. } => Self::LaterHold,
+            Refusal::TokenNotGiven { .. } => Self::TokenNotGiven,
+            Refusal::Administrator { .. } => Self::Administrator,
+            Refusal::SessionExpired { .. } => Self::Expired,
+            Refusal::Stale { .. } => Self::CutOff,
+            Refusal::TooManySessions { .. }
+            | Refusal::TooManyIds { .. }
+            | Refusal::TooManyWaitersOfSession { .. } => unreachable!("{refusal}"),
         }
     }
 }

@@ -10,16 +10,41 @@ pub(super) const IDS: usize = 3;
 pub(super) const ID_BYTES: usize = 4;
 /// How many requests a session may have.
 pub(super) const REQUESTS: usize = 4;
+/// How many requests may wait, over all sessions.
+pub(super) const WAITERS: usize = 6;
+/// The lease of those sessions that have one.
+pub(super) const LEASE: Duration = Duration::from_secs(9);
 
 /// One operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
-    Open,
+    Open {
+        leased: bool,
+    },
     /// The session is that number of all that were opened, closed ones too, modulo their number.
     Call {
         session: usize,
         call: Call,
     },
+    /// A session comes back, with claims that are as wrong as `lies` says.
+    Resume {
+        session: usize,
+        lies: u8,
+    },
+    Detach {
+        session: usize,
+    },
+    Revoke {
+        session: usize,
+        request: u64,
+    },
+    RevokeId {
+        id: &'static str,
+    },
+    Expel {
+        session: usize,
+    },
+    Restart,
     Pass {
         time: Duration,
     },
@@ -30,6 +55,7 @@ pub(super) enum Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     Close,
+    KeepAlive,
     Lock { request: u64, ask: Ask<'static> },
     Cancel { request: u64 },
     Release { request: u64, wrong: u64 },
@@ -41,7 +67,7 @@ impl Op {
     pub(super) fn decode([kind, session, request, more]: [u8; 4]) -> Self {
         let request = u64::from(request % 6);
         let call = match kind % 16 {
-            0 => return Self::Open,
+            0 => return Self::rare(kind / 16, session.into(), request, more),
             1 => return Self::HandleTimeout,
             2 | 3 => return Self::Pass { time: Duration::from_secs(u64::from(more % 8)) },
             4 => Call::Close,
@@ -52,6 +78,20 @@ impl Op {
         };
         Self::Call { session: session.into(), call }
     }
+
+    fn rare(kind: u8, session: usize, request: u64, more: u8) -> Self {
+        match kind {
+            0..3 => Self::Open { leased: false },
+            3..7 => Self::Open { leased: true },
+            7 => Self::Call { session, call: Call::KeepAlive },
+            8 => Self::Detach { session },
+            9..12 => Self::Resume { session, lies: more },
+            12 => Self::Revoke { session, request },
+            13 if more & 4 == 0 => Self::RevokeId { id: id(usize::from(more) % IDS) },
+            13 => Self::Expel { session },
+            _ => Self::Restart,
+        }
+    }
 }
 
 fn ask(id_bits: u8, bits: u8) -> Ask<'static> {
@@ -60,7 +100,7 @@ fn ask(id_bits: u8, bits: u8) -> Ask<'static> {
         mode: if bits & 1 == 0 { Mode::Exclusive } else { Mode::Shared },
         wait_limit: limit(bits >> 1 & 7),
         hold_limit: limit(bits >> 4 & 7),
-        owner: None,
+        owner: (bits >> 7 == 1).then_some(u64::from(id_bits / 8)),
     }
 }
 

@@ -205,9 +205,9 @@ impl Server {
                 self.witness.hear(manager, (link.session(), *request), outcome);
             }
             if let Some(&connection) = self.connections.get(&event.link()) {
+                // What is under way from there still arrives, and must do no harm.
                 if let Event::Ended { link, .. } = event {
                     self.connections.remove(&link);
-                    self.links.remove(&connection);
                 }
                 connections[connection].to_client.push_back(to_client(event));
             }

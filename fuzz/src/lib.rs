@@ -7,9 +7,10 @@
 //! | [`simulation`] | a `LockManager` with clients, connections, clocks and restarts that go wrong |
 //! | [`events`] | what a run has met, so that a test can say what was never met |
 //!
-//! Each has an `op` (what bytes ask for) and a `model` (what ought to be, without cleverness).
+//! The first two have an `op` (what bytes ask for) and a `model` (what ought to be, without cleverness).
 //! `cargo fuzz run interleavings` and `cargo fuzz run manager` look for more;
-//! `cargo test -p lockcore-fuzz` replays what is in `fuzz/corpus` and `fuzz/regressions`.
+//! `cargo test -p lockcore-fuzz` replays what is in `fuzz/corpus` and `fuzz/regressions`, runs some seeds
+//! of the simulation, and lets a model checker explore a manager. `fuzz/bugs/run` seeds bugs.
 
 pub mod events;
 pub mod interleavings;

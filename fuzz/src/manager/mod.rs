@@ -310,9 +310,10 @@ impl World {
     fn beliefs(&self, session: usize) -> Vec<model::Claim> {
         let own = self.model.requests.iter().filter(|(key, _)| key.0 == session);
         own.map(|(key, request)| {
-            let state = match request.stage {
-                Stage::Holding => Claimed::Held { token: self.model.tokens[key] },
-                Stage::Deferred | Stage::Waiting => Claimed::Waiting { place: Some(request.place) },
+            let state = match self.model.tokens.get(key) {
+                Some(&token) if request.stage == Stage::Holding => Claimed::Held { token },
+                // It waits, or is not told yet that its turn has come.
+                Some(_) | None => Claimed::Waiting { place: Some(request.place) },
             };
             (key.1, request.ask, state)
         })

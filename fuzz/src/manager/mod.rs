@@ -79,6 +79,8 @@ events! {
         SessionExpired,
         /// A connection that is over was used.
         Stale,
+        /// It was used after the session had come back by another.
+        Late,
         /// A session came back within its lease.
         Resumed,
         /// A session came back after a restart.
@@ -98,6 +100,8 @@ struct World {
     epoch: Epoch,
     /// The connection of each session.
     links: Vec<Link>,
+    /// The connection that a session had before it came back.
+    earlier_links: BTreeMap<usize, Link>,
     /// What the clients of sessions of earlier runs believe.
     believed: BTreeMap<usize, Vec<model::Claim>>,
     now: Time,
@@ -119,6 +123,7 @@ pub fn run(bytes: &[u8]) -> Events<Met> {
         manager: LockManager::new(limits()),
         epoch: Epoch::FIRST,
         links: Vec::new(),
+        earlier_links: BTreeMap::new(),
         believed: BTreeMap::new(),
         now: Time::ZERO,
         model: Model::default(),
@@ -156,6 +161,7 @@ impl World {
             Op::RevokeId { id } => self.revoke_id(id),
             Op::Call { session, .. }
             | Op::Resume { session, .. }
+            | Op::Late { session }
             | Op::Detach { session }
             | Op::Revoke { session, .. }
             | Op::Expel { session } => {
@@ -174,6 +180,7 @@ impl World {
                 self.call(session, call);
             }
             Op::Resume { lies, .. } => self.resume(session, lies),
+            Op::Late { .. } => self.late(session),
             Op::Detach { .. } => {
                 self.model.due(now);
                 let result = self.manager.detach(now, link);
@@ -301,9 +308,23 @@ impl World {
         let expected = self.model.resume(now, session, attempt, &claims);
         assert_eq!(result.clone().map(|_| ()), expected, "resume");
         if let Ok(opened) = result {
+            self.earlier_links.insert(session, self.links[session]);
             self.links[session] = opened.link;
             self.met.met(if open { Met::Resumed } else { Met::ResumedAfterRestart });
         }
+    }
+
+    /// What arrives late changes nothing, and does not count as having been heard.
+    fn late(&mut self, number: usize) {
+        let Some(&link) = self.earlier_links.get(&number) else { return };
+        self.model.due(self.now);
+        let result = self.manager.keep_alive(self.now, link);
+        self.listen();
+        let Session { id: session, open, .. } = self.model.sessions[number];
+        let expected =
+            if open { Refusal::Stale { session } } else { Refusal::SessionExpired { session } };
+        assert_eq!(result, Err(expected), "a late frame");
+        self.met.met_if(open, Met::Late);
     }
 
     /// What the client of a live session believes.
@@ -325,6 +346,7 @@ impl World {
         for session in open.collect::<Vec<_>>() {
             self.believed.insert(session, self.beliefs(session));
         }
+        self.earlier_links.clear();
         let longest = self.manager.longest_lease();
         self.epoch = self.epoch.next().expect("a run has few operations");
         self.manager = LockManager::recover(limits(), self.epoch, self.now, longest);

@@ -31,6 +31,10 @@ pub(super) enum Op {
         session: usize,
         lies: u8,
     },
+    /// Something arrives by the connection that a session had before it came back.
+    Late {
+        session: usize,
+    },
     Detach {
         session: usize,
     },
@@ -84,6 +88,7 @@ impl Op {
             0..3 => Self::Open { leased: false },
             3..7 => Self::Open { leased: true },
             7 => Self::Call { session, call: Call::KeepAlive },
+            8 if more & 1 == 1 => Self::Late { session },
             8 => Self::Detach { session },
             9..12 => Self::Resume { session, lies: more },
             12 => Self::Revoke { session, request },

@@ -16,7 +16,15 @@ use std::{
 
 use lock_api::{GuardSend, RawMutex};
 use lockcore::{Config, FromBorrowed, KeyedMutex, KeyedRwLock};
-use loom::{cell::UnsafeCell, future::block_on, thread};
+use loom::{
+    cell::UnsafeCell,
+    future::block_on,
+    sync::atomic::{
+        AtomicBool,
+        Ordering::{Acquire, Release},
+    },
+    thread,
+};
 
 /// A raw lock that loom sees, and knows to block: a mutex of its own, made within the model, and the
 /// guard of whoever has locked it.
@@ -98,11 +106,13 @@ impl Guarded {
 struct World<L> {
     lock: L,
     guarded: [Guarded; 2],
+    is_held: AtomicBool,
 }
 
 impl<L> World<L> {
     fn new(lock: L) -> Arc<Self> {
-        Arc::new(Self { lock, guarded: [0; 2].map(|count| Guarded(UnsafeCell::new(count))) })
+        let guarded = [0; 2].map(|count| Guarded(UnsafeCell::new(count)));
+        Arc::new(Self { lock, guarded, is_held: AtomicBool::new(false) })
     }
 }
 
@@ -273,6 +283,32 @@ fn whoever_waits_until_an_id_is_free_is_woken() {
     let wait = |w: &World<Mutex<u64>>| block_on(w.lock.free(&1));
     run(None, numbers, [|w| lock(w, &1, 0), wait], idle);
     run(Some(2), numbers, [|w| lock(w, &1, 0), |w| lock(w, &2, 1), wait], idle);
+}
+
+/// Whoever learns that a holder is gone sees what it did, on an open lock, too.
+#[test]
+fn what_a_holder_did_is_seen_when_it_is_gone() {
+    fn hold<I: FromBorrowed<I> + std::hash::Hash + Eq>(world: &World<Mutex<I>>, id: &I) {
+        let guard = block_on(world.lock.lock(id));
+        world.is_held.store(true, Release);
+        world.guarded[0].touch();
+        drop(guard);
+    }
+    fn wait<I: std::hash::Hash>(world: &World<Mutex<I>>) {
+        if world.is_held.load(Acquire) {
+            block_on(world.lock.drained());
+            world.guarded[0].look();
+        }
+    }
+    fn look<I>(world: &World<Mutex<I>>) {
+        if world.is_held.load(Acquire) && world.lock.is_empty() {
+            world.guarded[0].look();
+        }
+    }
+    run(None, numbers, [|w| hold(w, &1), wait], idle);
+    run(None, numbers, [|w| hold(w, &1), look], idle);
+    run(None, names, [|w| hold(w, &"a".into()), wait], idle);
+    run(None, names, [|w| hold(w, &"a".into()), look], idle);
 }
 
 /// Tokens of one id rise whether a hold began in the slot or in the table.

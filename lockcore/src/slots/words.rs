@@ -192,9 +192,11 @@ impl<I> Slot<I> {
         true
     }
 
-    /// Returns whether an id of the slot is held without a table.
+    /// Returns whether an id of the slot is held without a table, or is taken or released right now.
     pub(crate) fn holds(&self) -> bool {
-        self.word.load(Relaxed) & TAG == HELD
+        // Acquire: if not, what earlier holders did is before what the caller does. A busy slot says
+        // nothing of what they did, so it is no free one.
+        matches!(self.word.load(Acquire) & TAG, HELD | BUSY)
     }
 
     /// Diverts the slot to its table, moves a holder there, and returns the number of its entries. The

@@ -93,8 +93,18 @@ fn wake<I>(turns: Turns<Waker>, last: Last<I, Waker>) {
 }
 
 /// Wakes all, those after one that panics included.
-pub(crate) fn wake_all(wakers: Vec<Waker>) {
+fn wake_all(wakers: Vec<Waker>) {
     WakeRest(wakers.into_iter()).wake();
+}
+
+/// Wakes all when it is dropped, so that a panic before that loses no wake-up.
+#[derive(Default)]
+pub(crate) struct WakeInTheEnd(pub(crate) Vec<Waker>);
+
+impl Drop for WakeInTheEnd {
+    fn drop(&mut self) {
+        wake_all(mem::take(&mut self.0));
+    }
 }
 
 impl<I, W> fmt::Debug for Due<I, W> {

@@ -138,7 +138,8 @@ macro_rules! keyed_lock {
             ///
             /// # Panics
             ///
-            /// If a waker does; the lock is closed and the others are woken all the same.
+            /// If a waker does; the lock is closed and the others are woken all the same. If `Hash` of
+            /// an id does; the lock is then closed in part, and closing it again closes the rest.
             ///
             /// # Examples
             ///

@@ -13,7 +13,7 @@ use hashbrown::DefaultHashBuilder;
 use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::{
-    due::wake_all,
+    due::{Due, WakeInTheEnd},
     from_borrowed::FromBorrowed,
     handles::{Hold, Mode, NoTurn, Status, Ticket, Watch},
     place::Place,
@@ -122,16 +122,20 @@ impl<I: Hash, S: BuildHasher, R: RawMutex> Shards<I, S, R> {
 
     /// Closes each table, and wakes those whose wait ended after the last is closed.
     pub(crate) fn close(&self) {
-        let ended = (0..self.tables.len()).flat_map(|index| {
-            let mut table = self.tables[index].0.lock();
-            for slot in self.slots_of(index) {
-                // It is not settled: a closed table takes all requests, and refuses them.
-                slot.divert(&mut table);
-            }
-            let due = table.close();
-            due.into_turns()
-        });
-        wake_all(ended.collect());
+        // `Hash` of an id may panic on the way: those of the tables before are woken all the same.
+        let mut ended = WakeInTheEnd::default();
+        for index in 0..self.tables.len() {
+            ended.0.extend(self.close_table(index).into_turns());
+        }
+    }
+
+    fn close_table(&self, index: usize) -> Due<I, Waker> {
+        let mut table = self.tables[index].0.lock();
+        for slot in self.slots_of(index) {
+            // It is not settled: a closed table takes all requests, and refuses them.
+            slot.divert(&mut table);
+        }
+        table.close()
     }
 
     /// Watches the table of this number until it is empty; `None` says that it is. It is for

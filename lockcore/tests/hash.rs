@@ -16,7 +16,7 @@ use std::{
 
 use common::{Strict, Task};
 use hashbrown::DefaultHashBuilder;
-use lockcore::{Hold, KeyedMutex, LockTable, Mode};
+use lockcore::{Config, Hold, KeyedMutex, LockTable, Mode};
 
 thread_local! {
     /// How many calls of an id's code succeed; the one after them panics.
@@ -169,6 +169,44 @@ fn a_first_poll_that_panics_leaves_no_ghost() {
     assert!(panics >= 2, "Hash and Eq");
     assert_eq!(mutex.waiting(&id), 1);
     drop((task, guard));
+    assert!(mutex.is_empty());
+}
+
+/// Gives ids of two tables with eight slots the slot of their number.
+#[derive(Default)]
+struct Numbered(u64);
+
+impl Hasher for Numbered {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("ids are numbers");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number << 40 | number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The first table is closed when the second grows, as it takes over an id that is held in a slot.
+#[test]
+fn a_hash_that_panics_while_a_lock_is_closed_keeps_nobody_asleep() {
+    type Hash = BuildHasherDefault<Numbered>;
+    let config = Config { shards: 2, slots: 8, ..Config::<Hash>::default() };
+    let mutex = KeyedMutex::<Fragile, Hash, Strict>::with_config(config);
+    let ids = [0, 1, 3, 5, 7].map(Fragile);
+    let guards = ids.each_ref().map(|id| mutex.try_lock(id).unwrap());
+    assert!(ids[1..4].iter().all(|id| mutex.is_locked(id)), "they are moved to the second table");
+    let mut waits = Task::queued(mutex.lock(&ids[0]).or_closed());
+    let ((), panics) = with_every_panic(|| mutex.close(), || assert!(!mutex.is_closed()));
+    assert!(panics > 0, "the second table grew");
+    assert_eq!(waits.woken(), 1);
+    assert!(waits.ready().is_err());
+    mutex.check();
+    assert!(mutex.is_closed());
+    drop(guards);
     assert!(mutex.is_empty());
 }
 

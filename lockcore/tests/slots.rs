@@ -5,12 +5,14 @@
 mod common;
 
 use std::{
+    cell::Cell,
     hash::{BuildHasherDefault, Hasher},
     mem,
     sync::Arc,
 };
 
 use common::{Strict, Task};
+use lock_api::{GuardSend, RawMutex};
 use lockcore::{Config, KeyedMutex, KeyedRwLock, Mode};
 
 /// All ids are alike, and so have one slot.
@@ -176,6 +178,78 @@ fn no_id_outlives_its_lock() {
     assert_eq!(Arc::strong_count(&id), 2);
     drop(mutex);
     assert_eq!(Arc::strong_count(&id), 1, "forgotten, and dropped with the lock");
+}
+
+thread_local! {
+    /// How often this thread has locked a table.
+    static TABLE_LOCKS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A raw lock that counts.
+#[derive(Debug)]
+struct Counted(Strict);
+
+// SAFETY: `Strict` is one.
+unsafe impl RawMutex for Counted {
+    #[allow(clippy::declare_interior_mutable_const, reason = "the trait asks for it")]
+    const INIT: Self = Self(Strict::INIT);
+    type GuardMarker = GuardSend;
+
+    fn lock(&self) {
+        TABLE_LOCKS.set(TABLE_LOCKS.get() + 1);
+        self.0.lock();
+    }
+
+    fn try_lock(&self) -> bool {
+        unreachable!("lockcore waits for its tables")
+    }
+
+    unsafe fn unlock(&self) {
+        // SAFETY: the caller has locked it.
+        unsafe { self.0.unlock() };
+    }
+}
+
+/// Otherwise one moment of contention would cost the slot for good.
+#[test]
+fn a_slot_is_one_again_whatever_diverted_it() {
+    type Lock = KeyedRwLock<u64, Hash, Counted>;
+    let diverts: [fn(&Lock); 10] = [
+        |lock| {
+            let first = lock.try_write(&1);
+            let waits = Task::queued(lock.write(&1));
+            drop(first);
+            drop(waits);
+        },
+        |lock| drop((lock.try_write(&1), lock.try_write(&2))),
+        |lock| drop(lock.try_write(&1).unwrap().downgrade()),
+        |lock| drop(lock.try_read(&1)),
+        |lock| drop(Task::new(lock.read(&1)).ready()),
+        |lock| {
+            let _guard = lock.try_write(&1);
+            assert!(lock.try_write(&1).is_none() && lock.is_locked(&1));
+        },
+        |lock| assert_eq!(lock.waiting(&1), 0),
+        |lock| {
+            let _guard = lock.try_write(&1);
+            drop(lock.snapshot());
+        },
+        |lock| {
+            let _guard = lock.try_write(&1);
+            drop(Task::queued(lock.free(&1)));
+            drop(Task::queued(lock.drained()));
+        },
+        |lock| Task::new(lock.free(&1)).ready(),
+    ];
+    for (number, divert) in diverts.into_iter().enumerate() {
+        let lock = Lock::with_config(one_slot());
+        divert(&lock);
+        let before = TABLE_LOCKS.get();
+        drop(lock.try_write(&1).unwrap());
+        drop(Task::new(lock.write(&2)).ready());
+        assert_eq!(TABLE_LOCKS.get(), before, "after number {number}");
+        lock.check();
+    }
 }
 
 #[test]

@@ -88,11 +88,16 @@ macro_rules! keyed_lock {
                 self.shards.place(id).status(id)
             }
 
-            /// Returns what is known of each id in use, in no particular order: O(ids).
+            /// Returns what is known of each id in use, in no particular order: O(slots +
+            /// ids).
             ///
             /// The tables are looked at one after the other, so it is no picture of one moment, and
             /// others are kept from one table at a time. `turns` other than 0 that stay are futures
             /// that nobody polls.
+            ///
+            /// # Panics
+            ///
+            /// If `Hash` or `Clone` of an id does; no lock is affected.
             ///
             /// # Examples
             ///
@@ -126,7 +131,7 @@ macro_rules! keyed_lock {
             ///
             /// Who holds goes on holding, and a turn that was handed over may still be taken.
             /// Requests end as follows; when this returns, no other can begin to wait or to hold.
-            /// Closing twice does nothing. O(contended ids and waiters).
+            /// Closing twice does nothing. O(slots + ids and waiters).
             ///
             /// | request | on a closed lock |
             /// |---|---|
@@ -179,6 +184,10 @@ macro_rules! keyed_lock {
             ///
             /// A task that holds an id waits for good, and on an open lock so does everybody while a
             /// table is never empty.
+            ///
+            /// # Panics
+            ///
+            /// Polling panics if `Hash` of an id does.
             ///
             /// # Examples
             ///

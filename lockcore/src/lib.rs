@@ -28,7 +28,8 @@
 //! * Dropping a future or a guard at any time neither loses a turn nor leaves anything behind.
 //! * Closing a lock ends every wait, and no hold.
 //! * Each hold has a fencing token greater than that of every earlier hold of its id.
-//! * No waker is cloned, called or dropped, and no id dropped, while a table is borrowed.
+//! * No waker is cloned, called or dropped, and no id dropped, while a table is borrowed: they may
+//!   use the lock again. `Hash`, `Eq` and `Clone` of an id may run then, and must not.
 //!
 //! # What it costs
 //!
@@ -59,7 +60,8 @@
 //! The crate is `no_std` with `alloc`, without any clock, thread, socket or executor. The feature
 //! `std` (default) adds surface only: a default raw lock, a number of tables that follows the number
 //! of processors, slots and, but for `wasm32-unknown-unknown`, methods that block a thread. The
-//! algorithm and the promises are the same without it.
+//! algorithm and the promises are the same without it. The target must have atomics of 64 bits, which
+//! some of 32 bits have not: `thumbv7em-none-eabihf` and `riscv32imac-unknown-none-elf`, for instance.
 
 #![no_std]
 #![deny(unsafe_code)]

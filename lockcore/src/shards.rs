@@ -307,15 +307,17 @@ pub struct Config<S = DefaultHashBuilder> {
     /// without the feature `std`.
     ///
     /// An exclusive lock of an id that is alone in its slot needs no table, and a third of the time.
-    /// Slots are allocated by the first lock and kept: 32 bytes each for an id of 8 bytes. A thread may
-    /// have to wait for another that is within the few instructions of taking or leaving a slot, so
-    /// they are not for interrupt handlers.
+    /// Slots are allocated by the first use and kept: 32 bytes each for an id of 8 bytes. A thread may
+    /// have to spin until another is done with the few instructions of taking or leaving a slot, so
+    /// they are not for interrupt handlers, nor where one thread can keep another from running for
+    /// good, as strict priorities on one processor do.
     pub slots: usize,
     /// For how many ids, and for as many waiters, memory is kept when nobody holds or waits any more:
     /// by default 4096. Each table has an equal share of it, rounded down, and keeps what
     /// [`LockTable::set_idle_capacity`] says.
     pub idle_capacity: usize,
-    /// Hashes the ids.
+    /// Hashes the ids. Bits 40 to 55 say which slot and which table an id belongs to: ids whose hashes
+    /// have the same there, as small numbers that are their own hash do, all share one.
     pub hasher: S,
 }
 

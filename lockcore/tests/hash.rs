@@ -270,6 +270,29 @@ fn an_id_may_lock_again_when_it_is_dropped() {
     assert!(mutex.is_empty());
 }
 
+/// The id of the future, which is dropped when it is ready or queued; the lock has one of its own.
+#[test]
+fn an_id_that_panics_when_it_is_dropped_passes_the_turn_on_and_leaves_no_ghost() {
+    type Mutex = KeyedMutex<LocksWhenDropped, DefaultHashBuilder, Strict>;
+    for slots in [0, 1] {
+        let mutex = Mutex::with_config(Config { shards: 1, slots, ..Config::default() });
+        let poll_and_panic = || {
+            let mut future = mutex.lock_owned(LocksWhenDropped(1));
+            ON_DROP.set(Some(Box::new(|| panic!("the id panics"))));
+            let poll = || drop(common::poll(&mut future, std::task::Waker::noop()));
+            assert!(catch_unwind(AssertUnwindSafe(poll)).is_err());
+            mutex.check();
+        };
+        poll_and_panic();
+        assert!(mutex.is_empty(), "nobody got the guard, so nobody holds");
+        let guard = mutex.try_lock(&LocksWhenDropped(1)).unwrap();
+        poll_and_panic();
+        assert_eq!(mutex.waiting(&LocksWhenDropped(1)), 0);
+        drop(guard);
+        assert!(mutex.is_empty());
+    }
+}
+
 #[test]
 fn a_borrowed_form_locks_the_same_id() {
     let names = KeyedMutex::<String>::new();

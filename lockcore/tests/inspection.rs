@@ -60,16 +60,18 @@ fn owned_guards_and_futures_outlive_the_mutex() {
 }
 
 #[test]
-fn every_number_of_shards_works() {
+fn every_number_of_shards_and_slots_works() {
     for shards in [0, 1, 3, 64, 1 << 20, usize::MAX] {
-        let config = Config { shards, idle_capacity: usize::MAX, ..Config::default() };
-        let mutex = KeyedMutex::<u64>::with_config(config);
-        let ids: Vec<u64> = (0..1000).collect();
-        let guards = mutex.try_lock_all(&ids).unwrap();
-        assert_eq!(mutex.len(), 1000);
-        mutex.check();
-        drop(guards);
-        assert!(mutex.is_empty());
+        for (slots, idle_capacity) in [(0, usize::MAX), (1, 0), (5, 1), (usize::MAX, usize::MAX)] {
+            let config = Config { shards, slots, idle_capacity, ..Config::default() };
+            let mutex = KeyedMutex::<u64>::with_config(config);
+            let ids: Vec<u64> = (0..200).collect();
+            let guards = mutex.try_lock_all(&ids).unwrap();
+            assert_eq!(mutex.len(), 200);
+            mutex.check();
+            drop(guards);
+            assert!(mutex.is_empty());
+        }
     }
 }
 

@@ -271,6 +271,22 @@ fn a_spare_waker_that_panics_when_dropped_passes_the_turn_on() {
 }
 
 #[test]
+fn a_spare_waker_that_panics_when_dropped_at_a_later_poll_passes_the_turn_on() {
+    let mutex = leak();
+    let held = Mutex::new(mutex.try_lock(&1));
+    let (waker, _) = Hook::new(move |call| match call {
+        Call::Clone => drop(held.lock().unwrap().take()),
+        Call::Wake => (),
+        Call::Drop => panic!("the waker panics"),
+    });
+    let mut task = Task::queued(mutex.lock(&1));
+    panics(|| drop(task.poll_with(&waker)));
+    mutex.check();
+    assert!(mutex.is_empty(), "nobody got the guard, so nobody holds");
+    std::mem::forget(waker);
+}
+
+#[test]
 fn a_leaver_whose_waker_panics_when_dropped_is_gone() {
     let mutex = leak();
     let guard = mutex.try_lock(&1).unwrap();

@@ -30,8 +30,8 @@ use crate::{
 /// * [`close`](Self::close) ends every wait and takes nothing from who holds.
 /// * The futures belong to no runtime; the mutex is `Sync` if its id is `Send`.
 ///
-/// `S` hashes the ids. `R` guards the tables within; it is held for a few instructions at a time and
-/// never across an await. With the feature `std` (default) it is `parking_lot`'s; without it, name
+/// `S` hashes the ids. `R` guards the tables within; it is held for a few instructions at a time, for
+/// some for each id where a table grows, in `snapshot` and in `close`, and never across an await. With the feature `std` (default) it is `parking_lot`'s; without it, name
 /// your own. [`KeyedRwLock`](crate::KeyedRwLock) adds a shared mode;
 /// [`LockTable`](crate::LockTable) is what lies beneath.
 ///

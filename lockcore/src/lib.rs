@@ -60,8 +60,8 @@
 //! The crate is `no_std` with `alloc`, without any clock, thread, socket or executor. The feature
 //! `std` (default) adds surface only: a default raw lock, a number of tables that follows the number
 //! of processors, slots and, but for `wasm32-unknown-unknown`, methods that block a thread. The
-//! algorithm and the promises are the same without it. The target must have atomics of 64 bits, which
-//! some of 32 bits have not: `thumbv7em-none-eabihf` and `riscv32imac-unknown-none-elf`, for instance.
+//! algorithm and the promises are the same without it. On targets without
+//! atomics of 64 bits, such as `thumbv7em-none-eabihf`, there are no slots, whatever [`Config`] says.
 
 #![no_std]
 #![deny(unsafe_code)]

@@ -1,6 +1,6 @@
 //! Does it make a difference whether a hold began in a slot, in a table, or was moved?
 
-#![cfg(feature = "std")]
+#![cfg(all(feature = "std", not(lockcore_no_slots)))]
 
 mod common;
 

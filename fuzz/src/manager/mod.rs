@@ -291,21 +291,23 @@ impl World {
 
     fn resume(&mut self, session: usize, lies: u8) {
         let now = self.now;
-        self.model.due(now);
-        let Session { id, open, attempt, .. } = self.model.sessions[session];
-        let mut claims = if open {
+        // What is due by now, the client is not told yet.
+        let mut claims = if self.model.sessions[session].open {
             self.beliefs(session)
         } else {
             self.believed.get(&session).cloned().unwrap_or_default()
         };
+        self.model.due(now);
+        let Session { id, open, attempt, .. } = self.model.sessions[session];
         lie(&mut claims, lies);
         let attempt = if lies & 3 == 3 { attempt } else { attempt + 1 };
         let known: Vec<_> =
             claims.iter().map(|&(request, ask, state)| Claim { request, ask, state }).collect();
         let resume = Resume { session: id, secret: SECRET, attempt, lease: LEASE, claims: &known };
         let result = self.manager.resume(now, resume);
-        self.listen();
+        // The model judges claims by the tokens that were told before.
         let expected = self.model.resume(now, session, attempt, &claims);
+        self.listen();
         assert_eq!(result.clone().map(|_| ()), expected, "resume");
         if let Ok(opened) = result {
             self.earlier_links.insert(session, self.links[session]);
@@ -331,10 +333,9 @@ impl World {
     fn beliefs(&self, session: usize) -> Vec<model::Claim> {
         let own = self.model.requests.iter().filter(|(key, _)| key.0 == session);
         own.map(|(key, request)| {
-            let state = match self.model.tokens.get(key) {
-                Some(&token) if request.stage == Stage::Holding => Claimed::Held { token },
-                // It waits, or is not told yet that its turn has come.
-                Some(_) | None => Claimed::Waiting { place: Some(request.place) },
+            let state = match request.stage {
+                Stage::Holding => Claimed::Held { token: self.model.tokens[key] },
+                Stage::Deferred | Stage::Waiting => Claimed::Waiting { place: Some(request.place) },
             };
             (key.1, request.ask, state)
         })

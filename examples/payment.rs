@@ -5,7 +5,7 @@
 //! `cargo run --example payment -- --port 8001` and `cargo run --example payment -- --port 8002`.
 //! Then: `curl 'http://127.0.0.1:8001/payment?payment_id=123'`, a few times at once, on both ports.
 
-use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, process::ExitCode, time::Duration};
 
 use axum::{
     Router,
@@ -14,9 +14,9 @@ use axum::{
     routing::get,
 };
 use clap::Parser;
-use lockcore_net::{Client, Guard};
+use lockcore_net::Client;
 use serde::Deserialize;
-use tokio::{net::TcpListener, sync::Mutex};
+use tokio::net::TcpListener;
 
 /// Serves `GET /payment?payment_id=…`.
 #[derive(Clone, Debug, Parser)]
@@ -37,26 +37,6 @@ struct Payment {
     payment_id: String,
 }
 
-/// The way to the lock server, opened again when it was lost.
-struct Locks {
-    address: String,
-    client: Mutex<Client>,
-}
-
-impl Locks {
-    async fn lock(&self, id: &str) -> Result<Guard, lockcore_net::Error> {
-        let client = self.client.lock().await.clone();
-        match client.lock(id).await {
-            Err(lockcore_net::Error::Disconnected { .. }) => {
-                let client = Client::connect(&self.address).await?;
-                *self.client.lock().await = client.clone();
-                client.lock(id).await
-            }
-            locked => locked,
-        }
-    }
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     match serve().await {
@@ -70,19 +50,19 @@ async fn main() -> ExitCode {
 
 async fn serve() -> Result<(), Box<dyn Error>> {
     let Arguments { port, syncer: address, work } = Arguments::parse();
-    let client = Mutex::new(Client::connect(&address).await?);
+    let client = Client::connect(&address).await?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on {}", listener.local_addr()?);
-    let state = (Arc::new(Locks { address, client }), Duration::from_millis(work));
+    let state = (client, Duration::from_millis(work));
     let app = Router::new().route("/payment", get(pay)).with_state(state);
     Ok(axum::serve(listener, app).await?)
 }
 
 async fn pay(
-    State((locks, work)): State<(Arc<Locks>, Duration)>,
+    State((client, work)): State<(Client, Duration)>,
     Query(Payment { payment_id: id }): Query<Payment>,
 ) -> Result<String, (StatusCode, String)> {
-    let guard = locks.lock(&id).await.map_err(failed)?;
+    let guard = client.lock(&id).await.map_err(failed)?;
     println!("begins {id} {}", guard.token());
     tokio::time::sleep(work).await;
     println!("ends {id} {}", guard.token());

@@ -7,9 +7,10 @@ use tonic::{Request, Response, Status};
 use tracing::warn;
 
 use crate::{
-    convert, go_duration,
+    go_duration,
     hub::{Closed, Hub},
     proto::pb::{LockRequest, Reply, syncer_server::Syncer},
+    refusal,
     session::shutting_down,
 };
 
@@ -41,7 +42,7 @@ impl Syncer for Compat {
         let granted = call.map_err(|Closed| shutting_down())?.granted().await;
         match granted.map_err(|Closed| shutting_down())? {
             Ok(()) => Ok(ok()),
-            Err(refusal) => Err(convert::status(&refusal)),
+            Err(reason) => Err(refusal::status(&reason)),
         }
     }
 
@@ -59,7 +60,7 @@ fn ok() -> Response<Reply> {
 
 /// The original looks at the id before all else.
 fn named(id: &str) -> Result<(), Status> {
-    if id.is_empty() { Err(convert::status(&Refusal::IdEmpty)) } else { Ok(()) }
+    if id.is_empty() { Err(refusal::status(&Refusal::IdEmpty)) } else { Ok(()) }
 }
 
 fn hold_limit(text: &str) -> Result<Duration, Status> {

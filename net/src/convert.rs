@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use lockcore::{
     Mode, Status as IdStatus,
-    manager::{Ask, Outcome, Refusal},
+    manager::{Ask, Claim, Claimed, Holder, Outcome, Secret, SessionStatus, Time, Waiter},
 };
 use tonic::Status;
 
-use crate::proto::v1::{self, server_message::Message};
+use crate::{
+    proto::v1::{self, claim::State, server_message::Message},
+    refusal::{self, whole_millis},
+};
 
 pub(crate) fn ask(lock: &v1::Lock) -> Result<Ask<'_>, Status> {
     let mode = match v1::Mode::try_from(lock.mode) {
@@ -21,170 +24,89 @@ pub(crate) fn ask(lock: &v1::Lock) -> Result<Ask<'_>, Status> {
         mode,
         wait_limit: lock.wait_limit_ms.map(Duration::from_millis),
         hold_limit: lock.hold_limit_ms.map(Duration::from_millis),
-        owner: None,
+        owner: lock.owner,
     })
 }
 
-pub(crate) fn id_status(status: Option<IdStatus>) -> v1::StatusReply {
-    let Some(IdStatus { mode, holders, waiting, .. }) = status else {
-        return v1::StatusReply::default();
+pub(crate) fn claim(claim: &v1::Claim) -> Result<Claim<'_>, Status> {
+    let none = || Status::invalid_argument("a claim must have a lock, and a state that is known");
+    let lock = claim.lock.as_ref().ok_or_else(none)?;
+    let state = match *claim.state.as_ref().ok_or_else(none)? {
+        State::Place(place) => Claimed::Waiting { place: (place > 0).then_some(place) },
+        State::Token(token) => Claimed::Held { token },
     };
-    let mode = match mode {
+    Ok(Claim { request: lock.request, ask: ask(lock)?, state })
+}
+
+pub(crate) fn mode(mode: Mode) -> v1::Mode {
+    match mode {
         Mode::Exclusive => v1::Mode::Exclusive,
         Mode::Shared => v1::Mode::Shared,
-    };
-    v1::StatusReply { mode: mode.into(), holders: holders as u64, waiting: waiting as u64 }
-}
-
-/// What a session's client is told; `None` for what is of interest to logs only.
-pub(crate) fn outcome(request: u64, outcome: Outcome) -> Option<Message> {
-    Some(match outcome {
-        Outcome::Granted { token, .. } => Message::Granted(v1::Granted { request, token }),
-        Outcome::Released { .. } => Message::Released(v1::Released { request }),
-        Outcome::Revoked { .. } => Message::Revoked(v1::Revoked { request }),
-        Outcome::Refused(refusal) => Message::Refused(v1::Refused {
-            request,
-            reason: reason(&refusal).into(),
-            message: refusal.to_string(),
-        }),
-        Outcome::Queued { .. } => return None,
-    })
-}
-
-fn reason(refusal: &Refusal) -> v1::Reason {
-    match refusal {
-        Refusal::IdEmpty => v1::Reason::IdEmpty,
-        Refusal::IdTooLong { .. } => v1::Reason::IdTooLong,
-        Refusal::RequestInUse { .. } => v1::Reason::RequestInUse,
-        Refusal::TooManyRequests { .. } => v1::Reason::TooManyRequests,
-        Refusal::Busy => v1::Reason::Busy,
-        Refusal::WaitLimit { .. } => v1::Reason::WaitLimit,
-        Refusal::Cancelled => v1::Reason::Cancelled,
-        Refusal::NotHeld { .. } => v1::Reason::NotHeld,
-        Refusal::WrongToken { .. } => v1::Reason::WrongToken,
-        Refusal::TooManySessions { .. } => v1::Reason::TooManySessions,
-        Refusal::TooManyIds { .. } => v1::Reason::TooManyIds,
-        Refusal::TooManyWaiters { .. } => v1::Reason::TooManyWaiters,
-        Refusal::TooManyWaitersOfSession { .. } => v1::Reason::TooManyWaitersOfSession,
-        Refusal::Recovering { .. } => v1::Reason::Recovering,
-        Refusal::HoldLimit { .. } => v1::Reason::HoldLimit,
-        Refusal::LaterHold { .. } => v1::Reason::LaterHold,
-        Refusal::TokenNotGiven { .. } => v1::Reason::TokenNotGiven,
-        Refusal::SessionExpired { .. } => v1::Reason::SessionExpired,
-        Refusal::Stale { .. } => v1::Reason::Stale,
-        Refusal::Administrator { .. } => v1::Reason::Administrator,
-        Refusal::Deadlock { .. } => v1::Reason::Deadlock,
     }
 }
 
-/// A refusal as the status of a go-syncer call. The original answers an empty id with UNKNOWN.
-pub(crate) fn status(refusal: &Refusal) -> Status {
-    let code = match refusal {
-        Refusal::IdEmpty => tonic::Code::Unknown,
-        Refusal::IdTooLong { .. } => tonic::Code::InvalidArgument,
-        Refusal::TooManySessions { .. }
-        | Refusal::TooManyIds { .. }
-        | Refusal::TooManyWaiters { .. }
-        | Refusal::TooManyRequests { .. }
-        | Refusal::TooManyWaitersOfSession { .. } => tonic::Code::ResourceExhausted,
-        Refusal::Recovering { .. } => tonic::Code::Unavailable,
-        Refusal::Cancelled => tonic::Code::Cancelled,
-        Refusal::HoldLimit { .. }
-        | Refusal::LaterHold { .. }
-        | Refusal::TokenNotGiven { .. }
-        | Refusal::SessionExpired { .. }
-        | Refusal::Stale { .. }
-        | Refusal::Administrator { .. }
-        | Refusal::Deadlock { .. } => tonic::Code::Aborted,
-        Refusal::Busy | Refusal::WaitLimit { .. } => tonic::Code::DeadlineExceeded,
-        Refusal::RequestInUse { .. } | Refusal::NotHeld { .. } | Refusal::WrongToken { .. } => {
-            tonic::Code::FailedPrecondition
+pub(crate) fn secret(bytes: &[u8]) -> Result<Secret, Status> {
+    let bytes: [u8; 16] =
+        bytes.try_into().map_err(|_| Status::invalid_argument("a secret has 16 bytes"))?;
+    Ok(Secret::new(u128::from_be_bytes(bytes)))
+}
+
+/// What a session's client is told.
+pub(crate) fn outcome(request: u64, outcome: Outcome) -> Message {
+    match outcome {
+        Outcome::Granted { token, .. } => Message::Granted(v1::Granted { request, token }),
+        Outcome::Queued { place, .. } => Message::Queued(v1::Queued { request, place }),
+        Outcome::Released { .. } => Message::Released(v1::Released { request }),
+        Outcome::Revoked { reason, .. } => {
+            let reason = Some(refusal::to_message(&reason));
+            Message::Revoked(v1::Revoked { request, reason })
         }
+        Outcome::Refused(refusal) => {
+            let reason = Some(refusal::to_message(&refusal));
+            Message::Refused(v1::Refused { request, reason })
+        }
+    }
+}
+
+pub(crate) fn id_status(status: Option<IdStatus>) -> v1::StatusReply {
+    let Some(IdStatus { mode: held, holders, waiting, .. }) = status else {
+        return v1::StatusReply::default();
     };
-    Status::new(code, refusal.to_string())
+    v1::StatusReply { mode: mode(held).into(), holders: holders as u64, waiting: waiting as u64 }
+}
+
+pub(crate) fn holder(holder: Holder) -> v1::Holder {
+    v1::Holder {
+        session: holder.session.get(),
+        request: holder.request,
+        mode: mode(holder.mode).into(),
+        token: holder.token,
+    }
+}
+
+pub(crate) fn waiter(waiter: Waiter) -> v1::Waiter {
+    v1::Waiter {
+        session: waiter.session.get(),
+        request: waiter.request,
+        mode: mode(waiter.mode).into(),
+        place: waiter.place,
+    }
+}
+
+pub(crate) fn session_status(status: SessionStatus, now: Time) -> v1::SessionStatus {
+    let left = |end: Time| whole_millis(end.since_origin().saturating_sub(now.since_origin()));
+    v1::SessionStatus {
+        session: status.session.get(),
+        attached: status.attached,
+        lease_left_ms: status.lease_end.map(left),
+        requests: status.requests as u64,
+        waiting: status.waiting as u64,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
-    use lockcore::manager::SessionId;
-
     use super::*;
-
-    /// One of each; the match keeps the list whole.
-    fn refusals() -> Vec<Refusal> {
-        match Refusal::Busy {
-            Refusal::IdEmpty
-            | Refusal::IdTooLong { .. }
-            | Refusal::RequestInUse { .. }
-            | Refusal::TooManyRequests { .. }
-            | Refusal::Busy
-            | Refusal::WaitLimit { .. }
-            | Refusal::Cancelled
-            | Refusal::NotHeld { .. }
-            | Refusal::WrongToken { .. }
-            | Refusal::TooManySessions { .. }
-            | Refusal::TooManyIds { .. }
-            | Refusal::TooManyWaiters { .. }
-            | Refusal::TooManyWaitersOfSession { .. }
-            | Refusal::Recovering { .. }
-            | Refusal::HoldLimit { .. }
-            | Refusal::LaterHold { .. }
-            | Refusal::TokenNotGiven { .. }
-            | Refusal::SessionExpired { .. }
-            | Refusal::Stale { .. }
-            | Refusal::Administrator { .. }
-            | Refusal::Deadlock { .. } => {}
-        }
-        vec![
-            Refusal::IdEmpty,
-            Refusal::IdTooLong { length: 1025, limit: 1024 },
-            Refusal::RequestInUse { request: 9 },
-            Refusal::TooManyRequests { limit: 2 },
-            Refusal::Busy,
-            Refusal::WaitLimit { limit: Duration::from_millis(7) },
-            Refusal::Cancelled,
-            Refusal::NotHeld { request: 9 },
-            Refusal::WrongToken { given: 3, held: 4 },
-            Refusal::TooManySessions { limit: 2 },
-            Refusal::TooManyIds { limit: 2 },
-            Refusal::TooManyWaiters { limit: 2 },
-            Refusal::TooManyWaitersOfSession { limit: 2 },
-            Refusal::Recovering { remaining: Duration::from_secs(3) },
-            Refusal::HoldLimit { limit: Duration::from_millis(7) },
-            Refusal::LaterHold { token: 5 },
-            Refusal::TokenNotGiven { token: 5 },
-            Refusal::SessionExpired { session: SessionId::new(1) },
-            Refusal::Stale { session: SessionId::new(1) },
-            Refusal::Administrator { note: "maintenance".into() },
-            Refusal::Deadlock { circle: [].into() },
-        ]
-    }
-
-    #[test]
-    fn each_refusal_has_a_reason_of_its_own() {
-        let reasons: HashSet<_> = refusals().iter().map(reason).collect();
-        assert_eq!(reasons.len(), refusals().len());
-        assert!(!reasons.contains(&v1::Reason::Unspecified));
-        let known = (1..).map_while(|number| v1::Reason::try_from(number).ok());
-        assert_eq!(known.collect::<HashSet<_>>(), reasons, "no reason is without a refusal");
-    }
-
-    #[test]
-    fn each_refusal_says_its_values_as_message_and_as_status() {
-        for refusal in refusals() {
-            let Some(Message::Refused(refused)) = outcome(9, Outcome::Refused(refusal.clone()))
-            else {
-                panic!("{refusal:?} is told")
-            };
-            assert_eq!((refused.request, &refused.message), (9, &refusal.to_string()));
-            assert_eq!(status(&refusal).message(), refused.message);
-            assert_ne!(status(&refusal).code(), tonic::Code::Ok);
-        }
-        assert_eq!(refusals()[1].to_string(), "id is 1025 bytes long; the limit is 1024");
-        assert_eq!(refusals()[8].to_string(), "token 3 is not that of the hold, which is 4");
-    }
 
     #[test]
     fn an_ask_says_what_the_message_says() {
@@ -194,13 +116,14 @@ mod tests {
             mode: v1::Mode::Shared.into(),
             wait_limit_ms: Some(0),
             hold_limit_ms: Some(u64::MAX),
+            owner: Some(3),
         };
         let expected = Ask {
             id: "123",
             mode: Mode::Shared,
             wait_limit: Some(Duration::ZERO),
             hold_limit: Some(Duration::from_millis(u64::MAX)),
-            owner: None,
+            owner: Some(3),
         };
         assert_eq!(ask(&lock).unwrap(), expected);
         let plain = v1::Lock { id: "1".to_owned(), ..v1::Lock::default() };
@@ -208,5 +131,30 @@ mod tests {
         let status = ask(&v1::Lock { mode: 77, ..plain }).unwrap_err();
         assert_eq!(status.code(), tonic::Code::InvalidArgument);
         assert_eq!(status.message(), "mode 77 is unknown");
+    }
+
+    #[test]
+    fn a_claim_says_what_the_message_says() {
+        let message = |state| v1::Claim {
+            lock: Some(v1::Lock { request: 4, id: "123".to_owned(), ..v1::Lock::default() }),
+            state,
+        };
+        for (state, expected) in [
+            (State::Place(0), Claimed::Waiting { place: None }),
+            (State::Place(5), Claimed::Waiting { place: Some(5) }),
+            (State::Token(6), Claimed::Held { token: 6 }),
+        ] {
+            let expected = Claim { request: 4, ask: Ask::exclusive("123"), state: expected };
+            assert_eq!(claim(&message(Some(state))).unwrap(), expected);
+        }
+        assert!(claim(&message(None)).is_err());
+        assert!(claim(&v1::Claim { lock: None, ..message(Some(State::Place(0))) }).is_err());
+    }
+
+    #[test]
+    fn a_secret_has_sixteen_bytes() {
+        assert_eq!(secret(&[1; 16]).unwrap().get(), u128::from_be_bytes([1; 16]));
+        assert!(secret(&[1; 15]).is_err());
+        assert!(secret(&[]).is_err());
     }
 }

@@ -1,23 +1,27 @@
 //! [`Hub`]: the one lock manager of a server, its clock, and the way of its events to the clients.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use lockcore::{
-    LockManager, Status,
-    manager::{Ask, Event, Limits, Link, Outcome, Refusal, RequestId, Time},
+use lockcore::manager::{
+    self, Event, Limits, Link, LockManager, Outcome, Refusal, RequestId, Resume, Secret, Time,
 };
 use parking_lot::Mutex;
-use tokio::sync::{
-    Notify, mpsc,
-    oneshot::{self, error::TryRecvError},
-};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tonic::Status;
 use tracing::debug;
+
+use crate::state::{State, StateDir};
 
 /// How many holds and waiting calls the callers of the go-syncer protocol may have together.
 const CALLS: usize = 1_000_000;
 
-/// What a session is told, in order.
-pub(crate) type Outlet = mpsc::UnboundedReceiver<(RequestId, Outcome)>;
+/// What a connection is told, in order.
+pub(crate) type Outlet = mpsc::UnboundedReceiver<Event>;
 
 /// A lock manager shared by the streams and calls of a server.
 ///
@@ -26,21 +30,38 @@ pub(crate) type Outlet = mpsc::UnboundedReceiver<(RequestId, Outcome)>;
 #[derive(Debug)]
 pub(crate) struct Hub {
     origin: Instant,
+    requests_per_session: usize,
     desk: Mutex<Desk>,
     /// Told when the next timeout is earlier than it was.
     timer: Notify,
 }
 
 #[derive(Debug)]
-struct Desk {
-    manager: LockManager,
-    requests_per_session: usize,
-    outlets: HashMap<Link, mpsc::UnboundedSender<(RequestId, Outcome)>>,
+pub(crate) struct Desk {
+    pub(crate) manager: LockManager,
+    outlets: HashMap<Link, mpsc::UnboundedSender<Event>>,
+    /// `None` if nothing is to survive a restart, and once shut down.
+    state: Option<Arc<StateDir>>,
     /// The session of all callers of the go-syncer protocol.
-    callers: Link,
-    calls: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
-    last_call: RequestId,
-    closed: bool,
+    pub(crate) callers: Link,
+    pub(crate) calls: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
+    pub(crate) last_call: RequestId,
+    pub(crate) closed: bool,
+}
+
+/// A session that has got a connection.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) link: Link,
+    pub(crate) lease: Duration,
+    pub(crate) outlet: Outlet,
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    Refused(Refusal),
+    Closed,
 }
 
 /// The server takes no more clients.
@@ -48,36 +69,90 @@ struct Desk {
 pub(crate) struct Closed;
 
 impl Hub {
-    pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        let mut manager = LockManager::new(limits);
+    /// Begins a run, after those that left a state.
+    pub(crate) fn new(limits: Limits, state: Option<(StateDir, Option<State>)>) -> Arc<Self> {
+        let mut manager = match &state {
+            Some((dir, Some(before))) => {
+                LockManager::recover(limits, dir.epoch(), Time::ZERO, before.longest_lease)
+            }
+            Some((_, None)) | None => LockManager::new(limits),
+        };
         let callers = manager.open_unleased(CALLS);
         let desk = Desk {
-            requests_per_session: limits.requests_per_session,
             manager,
             outlets: HashMap::new(),
+            state: state.map(|(dir, _)| Arc::new(dir)),
             callers,
             calls: HashMap::new(),
             last_call: 0,
             closed: false,
         };
-        Arc::new(Self { origin: Instant::now(), desk: Mutex::new(desk), timer: Notify::new() })
-    }
-
-    /// Opens a session and returns what it is told from then on.
-    pub(crate) fn open(&self) -> Result<(Link, Outlet), Closed> {
-        self.act(|desk, _| {
-            if desk.closed {
-                return Err(Closed);
-            }
-            let link = desk.manager.open_unleased(desk.requests_per_session);
-            let (sender, outlet) = mpsc::unbounded_channel();
-            desk.outlets.insert(link, sender);
-            debug!(session = %link.session(), "opened");
-            Ok((link, outlet))
+        Arc::new(Self {
+            origin: Instant::now(),
+            requests_per_session: limits.requests_per_session,
+            desk: Mutex::new(desk),
+            timer: Notify::new(),
         })
     }
 
-    /// Closes a session; closing it twice does no harm.
+    /// Opens a session; [`keep_leases`](Self::keep_leases) comes before its client is told.
+    pub(crate) fn open(&self, lease: Duration, secret: Secret) -> Result<Opened, NotOpened> {
+        self.attach(|manager, now| manager.open(now, lease, secret))
+    }
+
+    /// Gives a session another connection; [`keep_leases`](Self::keep_leases) comes before its client
+    /// is told.
+    pub(crate) fn resume(&self, resume: Resume<'_>) -> Result<Opened, NotOpened> {
+        self.attach(|manager, now| manager.resume(now, resume))
+    }
+
+    fn attach(
+        &self,
+        attach: impl FnOnce(&mut LockManager, Time) -> Result<manager::Opened, Refusal>,
+    ) -> Result<Opened, NotOpened> {
+        self.act(|desk, now| {
+            if desk.closed {
+                return Err(NotOpened::Closed);
+            }
+            let attached = attach(&mut desk.manager, now).map_err(NotOpened::Refused)?;
+            let manager::Opened { link, lease } = attached;
+            let (sender, outlet) = mpsc::unbounded_channel();
+            desk.outlets.insert(link, sender);
+            debug!(session = %link.session(), "connected as {link}, for {lease:?} of silence");
+            Ok(Opened { link, lease, outlet })
+        })
+    }
+
+    /// Refuses more claims than a session may have requests, before they fill the memory.
+    pub(crate) fn admit_claims(&self, claims: usize) -> Result<(), Status> {
+        let limit = self.requests_per_session;
+        if claims <= limit {
+            return Ok(());
+        }
+        Err(Status::resource_exhausted(format!("a session has at most {limit} requests to claim")))
+    }
+
+    /// Sees to it that a restart finds the longest lease.
+    pub(crate) async fn keep_leases(self: Arc<Self>) -> io::Result<()> {
+        let (state, closed) = self.act(|desk, _| (desk.state.clone(), desk.closed));
+        let Some(state) = state else {
+            return if closed { Err(io::Error::other("the server has stopped")) } else { Ok(()) };
+        };
+        let keep = move || state.keep(|| self.desk.lock().manager.longest_lease());
+        tokio::task::spawn_blocking(keep).await.map_err(io::Error::other)?
+    }
+
+    /// Lets a session go on without a connection until its lease ends. Late ones do no harm.
+    pub(crate) fn detach(&self, link: Link) {
+        self.act(|desk, now| {
+            desk.outlets.remove(&link);
+            if desk.manager.detach(now, link).is_ok() {
+                debug!(session = %link.session(), "{link} is gone");
+            }
+        });
+    }
+
+    /// Closes a session. Late ones do no harm.
     pub(crate) fn close(&self, link: Link) {
         self.act(|desk, now| {
             desk.outlets.remove(&link);
@@ -87,44 +162,24 @@ impl Hub {
         });
     }
 
-    /// Lets an open session ask something of the manager.
+    /// Asks something of the manager, and sends on what follows.
     pub(crate) fn ask<T>(&self, ask: impl FnOnce(&mut LockManager, Time) -> T) -> T {
         self.act(|desk, now| ask(&mut desk.manager, now))
     }
 
-    /// Locks for a caller of the go-syncer protocol, until the [`Call`] is dropped or answered.
-    pub(crate) fn call(self: &Arc<Self>, ask: Ask<'_>) -> Result<Call, Closed> {
-        let (sender, answer) = oneshot::channel();
-        self.act(|desk, now| {
-            if desk.closed {
-                return Err(Closed);
-            }
-            desk.last_call += 1;
-            let request = desk.last_call;
-            desk.calls.insert(request, sender);
-            let asked = desk.manager.lock(now, desk.callers, request, ask);
-            asked.expect("the callers' session is open for good");
-            Ok(Call { hub: self.clone(), request: Some(request), answer })
-        })
+    /// Looks at the manager.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&LockManager, Time) -> T) -> T {
+        look(&self.desk.lock().manager, self.now())
     }
 
-    /// Releases an id that a caller of the go-syncer protocol holds; returns whether one did.
-    pub(crate) fn unlock(&self, id: &str) -> bool {
-        self.act(|desk, now| {
-            let released = desk.manager.release_id(now, desk.callers, id);
-            released.expect("the callers' session is open for good")
-        })
-    }
-
-    /// Returns who holds an id and how many wait for it, or `None` if it is free.
-    pub(crate) fn status(&self, id: &str) -> Option<Status> {
-        self.desk.lock().manager.status(id)
-    }
-
-    /// Ends all sessions and calls, and takes no more.
+    /// Ends all connections and calls, and takes no more. Without a state directory, that is the end
+    /// of their sessions.
     pub(crate) fn shut_down(&self) {
         self.act(|desk, _| {
             desk.closed = true;
+            if desk.state.take().is_none() {
+                desk.end_sessions();
+            }
             desk.outlets.clear();
             desk.calls.clear();
         });
@@ -133,7 +188,7 @@ impl Hub {
     /// Calls the manager whenever a limit passes.
     pub(crate) async fn tick(&self) {
         loop {
-            let next = self.desk.lock().manager.poll_timeout();
+            let next = self.look(|manager, _| manager.poll_timeout());
             // A moment beyond the clock's range never comes.
             match next.and_then(|time| self.origin.checked_add(time.since_origin())) {
                 None => self.timer.notified().await,
@@ -143,10 +198,14 @@ impl Hub {
         }
     }
 
-    fn act<T>(&self, act: impl FnOnce(&mut Desk, Time) -> T) -> T {
+    fn now(&self) -> Time {
+        Time::new(self.origin.elapsed())
+    }
+
+    pub(crate) fn act<T>(&self, act: impl FnOnce(&mut Desk, Time) -> T) -> T {
         let mut desk = self.desk.lock();
         let before = desk.manager.poll_timeout();
-        let result = act(&mut desk, Time::new(self.origin.elapsed()));
+        let result = act(&mut desk, self.now());
         desk.deliver();
         let after = desk.manager.poll_timeout();
         drop(desk);
@@ -165,68 +224,28 @@ impl Desk {
                 Event::Request { link, request, outcome } if link == self.callers => {
                     self.answer(request, outcome);
                 }
-                Event::Request { link, request, outcome } => {
+                Event::Request { link, .. } => {
                     if let Some(outlet) = self.outlets.get(&link) {
-                        // An outlet that nobody reads belongs to a stream that is about to close its
-                        // session.
-                        let _ = outlet.send((request, outcome));
+                        // An outlet that nobody reads is of a stream that is about to be detached.
+                        let _ = outlet.send(event);
                     }
                 }
-                Event::Ended { link, .. } => drop(self.outlets.remove(&link)),
+                Event::Ended { link, .. } => {
+                    if let Some(outlet) = self.outlets.remove(&link) {
+                        let _ = outlet.send(event);
+                    }
+                }
             }
         }
     }
 
-    /// Answers a call, if this is what it waits for. One who is gone cancels, so nobody is lost.
-    fn answer(&mut self, request: RequestId, outcome: Outcome) {
-        let answer = match outcome {
-            Outcome::Granted { .. } => Ok(()),
-            Outcome::Refused(refusal) => Err(refusal),
-            Outcome::Queued { .. } | Outcome::Released { .. } | Outcome::Revoked { .. } => return,
-        };
-        if let Some(call) = self.calls.remove(&request) {
-            let _ = call.send(answer);
+    /// Tells all clients that what they hold does not survive this server.
+    fn end_sessions(&mut self) {
+        let note: Arc<str> = "the server stops, and keeps no state".into();
+        for (link, outlet) in self.outlets.drain() {
+            let reason = Refusal::Administrator { note: note.clone() };
+            let _ = outlet.send(Event::Ended { link, reason });
         }
-    }
-}
-
-/// A lock request of a caller of the go-syncer protocol.
-///
-/// Dropping it before it was answered cancels it, and passes on a turn that has just come.
-#[derive(Debug)]
-pub(crate) struct Call {
-    hub: Arc<Hub>,
-    /// `None` once answered.
-    request: Option<RequestId>,
-    answer: oneshot::Receiver<Result<(), Refusal>>,
-}
-
-impl Call {
-    /// Waits for the turn.
-    pub(crate) async fn granted(mut self) -> Result<Result<(), Refusal>, Closed> {
-        let answer = match self.answer.try_recv() {
-            Err(TryRecvError::Empty) => {
-                let answer = (&mut self.answer).await;
-                // The caller may have gone in the same moment, which the transport sees only while
-                // the call is pending: it is then dropped here, and the turn passes on.
-                tokio::task::yield_now().await;
-                answer.map_err(|_| Closed)
-            }
-            answer => answer.map_err(|_| Closed),
-        };
-        self.request = None;
-        answer
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        let Some(request) = self.request else { return };
-        self.hub.act(|desk, now| {
-            desk.calls.remove(&request);
-            let cancelled = desk.manager.cancel(now, desk.callers, request);
-            cancelled.expect("the callers' session is open for good");
-        });
     }
 }
 
@@ -255,73 +274,65 @@ fn log(event: &Event) {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
-
     use super::*;
 
-    fn call(hub: &Arc<Hub>) -> Call {
-        hub.call(Ask::exclusive("123")).unwrap()
-    }
+    const LEASE: Duration = Duration::from_secs(10);
 
-    fn waiting(hub: &Hub) -> Option<usize> {
-        hub.status("123").map(|status| status.waiting)
-    }
-
-    /// Scenario 1 for callers of the go-syncer protocol, whose futures tonic drops as they go away.
-    #[test]
-    fn a_call_dropped_as_its_turn_came_passes_the_turn_on() {
-        let hub = Hub::new(Limits::default());
-        let holder = call(&hub).granted().now_or_never();
-        assert!(holder.unwrap().unwrap().is_ok());
-        let [second, third, fourth] = [(); 3].map(|()| call(&hub));
-        assert!(hub.unlock("123"));
-        assert_eq!(waiting(&hub), Some(2));
-        // Its turn has come, and it goes away without a look; so does the one behind it.
-        drop(second);
-        assert_eq!(waiting(&hub), Some(1));
-        drop(third);
-        assert!(fourth.granted().now_or_never().unwrap().unwrap().is_ok());
-        assert!(hub.unlock("123"));
-        assert_eq!(hub.status("123"), None);
-        assert!(hub.desk.lock().calls.is_empty());
-    }
-
-    #[test]
-    fn a_call_dropped_while_it_waits_leaves_the_queue() {
-        let hub = Hub::new(Limits::default());
-        let _holder = call(&hub).granted().now_or_never();
-        assert!(call(&hub).granted().now_or_never().is_none());
-        drop(call(&hub));
-        assert_eq!(waiting(&hub), Some(0));
-        assert!(hub.desk.lock().calls.is_empty());
-    }
-
-    #[test]
-    fn a_call_that_was_answered_keeps_its_hold_when_dropped() {
-        let hub = Hub::new(Limits::default());
-        let _answered = call(&hub).granted().now_or_never();
-        assert_eq!(waiting(&hub), Some(0));
+    fn open(hub: &Hub) -> Opened {
+        hub.open(LEASE, Secret::new(1)).unwrap()
     }
 
     #[test]
     fn a_closed_session_leaves_nothing_behind() {
-        let hub = Hub::new(Limits::default());
-        let (link, outlet) = hub.open().unwrap();
-        hub.close(link);
-        assert!(outlet.is_closed());
+        let hub = Hub::new(Limits::default(), None);
+        let opened = open(&hub);
+        hub.close(opened.link);
+        assert!(opened.outlet.is_closed());
         assert!(hub.desk.lock().outlets.is_empty());
         assert_eq!(hub.desk.lock().manager.sessions().len(), 1, "that of the callers");
     }
 
     #[test]
-    fn a_hub_that_shut_down_takes_no_more() {
-        let hub = Hub::new(Limits::default());
-        let (link, mut outlet) = hub.open().unwrap();
+    fn a_detached_session_waits_for_its_client_and_has_no_outlet() {
+        let hub = Hub::new(Limits::default(), None);
+        let opened = open(&hub);
+        hub.detach(opened.link);
+        hub.detach(opened.link);
+        assert!(hub.desk.lock().outlets.is_empty());
+        assert_eq!(hub.desk.lock().manager.sessions().len(), 2);
+    }
+
+    #[test]
+    fn a_hub_that_shut_down_takes_no_more_and_says_what_that_means() {
+        let hub = Hub::new(Limits::default(), None);
+        let mut opened = open(&hub);
         hub.shut_down();
-        assert!(hub.open().is_err());
-        assert!(hub.call(Ask::exclusive("123")).is_err());
-        assert_eq!(outlet.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
-        hub.close(link);
-        hub.close(link);
+        assert!(matches!(hub.open(LEASE, Secret::new(2)), Err(NotOpened::Closed)));
+        let told = opened.outlet.try_recv().unwrap();
+        assert!(matches!(told, Event::Ended { reason: Refusal::Administrator { .. }, .. }));
+        assert_eq!(opened.outlet.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+        hub.close(opened.link);
+        hub.close(opened.link);
+    }
+
+    #[tokio::test]
+    async fn leases_are_kept_before_anybody_is_told_and_the_directory_is_free_after_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let hub = Hub::new(Limits::default(), Some(StateDir::open(dir.path()).unwrap()));
+        let mut opened = open(&hub);
+        hub.clone().keep_leases().await.unwrap();
+        hub.shut_down();
+        assert_eq!(
+            opened.outlet.try_recv(),
+            Err(mpsc::error::TryRecvError::Disconnected),
+            "the session may come back"
+        );
+        let (state, before) = StateDir::open(dir.path()).unwrap();
+        assert_eq!(before.unwrap().longest_lease, LEASE);
+        let hub = Hub::new(Limits::default(), Some((state, before)));
+        let session = opened.link.session();
+        let (secret, claims) = (Secret::new(1), &[]);
+        let resume = Resume { session, secret, attempt: 1, lease: LEASE, claims };
+        assert_eq!(hub.resume(resume).unwrap().lease, LEASE);
     }
 }

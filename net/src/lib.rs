@@ -16,6 +16,7 @@
 //! | to serve | the binary `syncer`, or [`Server`] |
 //! | to write a client in another language | `proto/syncer/v1/syncer.proto`, or go-syncer's `pb.proto` |
 
+mod calls;
 mod client;
 mod compat;
 mod convert;
@@ -23,15 +24,21 @@ mod error;
 mod go_duration;
 mod hub;
 pub mod proto;
+mod refusal;
 mod server;
+mod service;
 mod session;
+mod state;
 
 /// The README's examples are tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-pub use client::{Client, Guard, LockOptions};
+pub use client::{Client, ClientOptions, Guard, Request, Transaction};
 pub use error::Error;
-pub use lockcore::{Mode, manager::Limits};
+pub use lockcore::{
+    Mode,
+    manager::{Limits, Refusal, SessionId, Wait},
+};
 pub use server::Server;

@@ -7,11 +7,13 @@ use std::{
     future::{Future, pending},
     io::{self, IsTerminal},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
-use lockcore_net::{Error, Server};
+use lockcore_net::{Error, Limits, Server};
 use tracing::{info, level_filters::LevelFilter, warn};
 use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -32,9 +34,69 @@ struct Arguments {
     #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
     debug: bool,
 
+    /// Directory for what a restart has to know; this server's alone. With it, a server that is killed
+    /// and started again loses no lock
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    limits: LimitFlags,
+
     /// What to log: error, warning, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = level)]
     log_level: LevelFilter,
+}
+
+/// What clients may ask for at most.
+#[derive(Debug, clap::Args)]
+struct LimitFlags {
+    /// Shortest lease: shorter ones are raised to it
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    min_lease: Duration,
+
+    /// Longest lease: longer ones are cut to it. So long may it take after a restart until there are
+    /// turns again
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    max_lease: Duration,
+
+    /// Sessions, connected or not
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().sessions)]
+    max_sessions: usize,
+
+    /// Ids in use
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().ids)]
+    max_ids: usize,
+
+    /// Bytes of an id
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().id_bytes)]
+    max_id_bytes: usize,
+
+    /// Requests that wait, over all sessions
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().waiters)]
+    max_waiters: usize,
+
+    /// Requests of a session, waiting and holding
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().requests_per_session)]
+    max_requests_per_session: usize,
+
+    /// Requests of a session that wait
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().waiters_per_session)]
+    max_waiters_per_session: usize,
+}
+
+impl LimitFlags {
+    fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        limits.shortest_lease = self.min_lease;
+        limits.longest_lease = self.max_lease;
+        limits.sessions = self.max_sessions;
+        limits.ids = self.max_ids;
+        limits.id_bytes = self.max_id_bytes;
+        limits.waiters = self.max_waiters;
+        limits.requests_per_session = self.max_requests_per_session;
+        limits.waiters_per_session = self.max_waiters_per_session;
+        limits
+    }
 }
 
 #[tokio::main]
@@ -52,7 +114,7 @@ async fn main() -> ExitCode {
         .with_ansi(io::stderr().is_terminal())
         .log_internal_errors(false);
     tracing_subscriber::registry().with(lines.with_filter(ours)).init();
-    match serve(SocketAddr::new(arguments.host, arguments.port)).await {
+    match serve(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("syncer: {}", with_causes(&error));
@@ -61,7 +123,12 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(address: SocketAddr) -> Result<(), Error> {
+async fn serve(arguments: Arguments) -> Result<(), Error> {
+    let address = SocketAddr::new(arguments.host, arguments.port);
+    let mut server = Server::new().limits(arguments.limits.limits());
+    if let Some(dir) = arguments.state_dir {
+        server = server.state_dir(dir);
+    }
     let listener = Server::listen(address).await?;
     let address = listener.local_addr().unwrap_or(address);
     if !address.ip().is_loopback() {
@@ -71,7 +138,7 @@ async fn serve(address: SocketAddr) -> Result<(), Error> {
     }
     let stop = stop_signal();
     info!("listening on {address}");
-    Server::new().serve(listener, stop).await
+    server.serve(listener, stop).await
 }
 
 /// Listens for signals from this call on; resolves when the process is asked to stop.
@@ -85,7 +152,7 @@ fn stop_signal() -> impl Future<Output = ()> {
             },
             () = terminated => {}
         }
-        info!("stopping: all sessions end");
+        info!("stopping");
     }
 }
 

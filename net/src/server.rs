@@ -1,6 +1,6 @@
 //! [`Server`]: all services on one port.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use lockcore::manager::Limits;
 use tokio::{
@@ -8,26 +8,16 @@ use tokio::{
     sync::Notify,
 };
 use tokio_stream::StreamExt;
-use tonic::{
-    Request, Response, Status, Streaming,
-    transport::server::{Router, TcpIncoming},
-};
-use tracing::warn;
+use tonic::transport::server::{Router, TcpIncoming};
+use tracing::{info, warn};
 
 use crate::{
     Error,
     compat::Compat,
-    convert,
     hub::Hub,
-    proto::{
-        self,
-        pb::syncer_server::SyncerServer,
-        v1::{
-            ClientMessage, StatusReply, StatusRequest,
-            locks_server::{Locks, LocksServer},
-        },
-    },
-    session::SessionStream,
+    proto::{self, pb::syncer_server::SyncerServer, v1::locks_server::LocksServer},
+    service::LocksService,
+    state::{State, StateDir},
 };
 
 /// How long a stopping server waits for streams that no lock is about: health watches and the like.
@@ -63,16 +53,19 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub struct Server {
     limits: Limits,
     keep_alive: Duration,
+    state_dir: Option<PathBuf>,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { limits: Limits::default(), keep_alive: Duration::from_secs(10) }
+        let keep_alive = Duration::from_secs(10);
+        Self { limits: Limits::default(), keep_alive, state_dir: None }
     }
 }
 
 impl Server {
-    /// A server with default limits that pings silent peers after 10 s.
+    /// A server with default limits that pings silent peers after 10 s and whose locks do not survive
+    /// it.
     pub fn new() -> Self {
         Self::default()
     }
@@ -84,12 +77,21 @@ impl Server {
         self
     }
 
-    /// Sets after how long a silence a peer is pinged, and how long it has to answer. So a peer that
-    /// is cut off is found, and what it holds released, within twice this time. A connection over which no peer
-    /// ever spoke HTTP/2 holds nothing, and stays.
+    /// Sets after how long a silence a peer is pinged, and how long it has to answer. So a connection
+    /// whose peer is gone is found and closed within twice this time; what its session holds lives as
+    /// long as the lease. One over which no peer ever spoke HTTP/2 stays.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = interval;
+        self
+    }
+
+    /// Sets where the server keeps what a restart has to know, in a directory of its own: which run this
+    /// is, and the longest lease. A server that is killed and started again on the same directory loses
+    /// no lock of a session.
+    #[must_use]
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(path.into());
         self
     }
 
@@ -99,25 +101,30 @@ impl Server {
     ///
     /// [`Error::Listen`] if the port is in use or not allowed.
     pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-        TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+        TcpListener::bind(address)
+            .await
+            .map_err(|source| Error::Listen { address, source: Arc::new(source) })
     }
 
-    /// Serves until `shutdown` is ready; all sessions and waiting calls then end at once with
-    /// UNAVAILABLE.
+    /// Serves until `shutdown` is ready; all streams and waiting calls then end at once. With a state
+    /// directory, sessions go on with the server that is started next; without one, their clients are
+    /// told that they are over.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends all sessions and waiting calls, too, and closes no connection.
+    /// Dropping the future ends all streams and waiting calls, too, and closes no connection.
     ///
     /// # Errors
     ///
-    /// [`Error::Serve`] if the listener fails.
+    /// [`Error::State`], [`Error::StateInUse`], [`Error::StateDamaged`] or [`Error::StateUsedUp`] if
+    /// the state directory cannot be used: nobody was served. [`Error::Serve`] if the listener fails.
     pub async fn serve(
         self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        let hub = Hub::new(self.limits);
+        let state = self.open_state().await?;
+        let hub = Hub::new(self.limits, state);
         let router = self.router(&hub).await?;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(pause_if_failed);
         let _shut_down = ShutDown(&hub);
@@ -132,14 +139,32 @@ impl Server {
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
-            served = router.serve_with_incoming_shutdown(incoming, stop) => served.map_err(Error::Serve),
+            served = router.serve_with_incoming_shutdown(incoming, stop) => served.map_err(|error| Error::Serve(Arc::new(error))),
             () = grace => Ok(()),
             () = hub.tick() => unreachable!("the clock ticks for good"),
         }
     }
 
+    async fn open_state(&self) -> Result<Option<(StateDir, Option<State>)>, Error> {
+        let Some(path) = self.state_dir.clone() else {
+            warn!(
+                "there is no state directory: if this server stops, its locks are lost, and after a \
+                 restart ids may be given away while their holders believe that they hold, by tokens \
+                 that were given before"
+            );
+            return Ok(None);
+        };
+        let open = tokio::task::spawn_blocking(move || StateDir::open(&path));
+        let (dir, before) = open.await.expect("opening a directory does not panic")?;
+        let window = before.map_or(Duration::ZERO, |before| before.longest_lease);
+        if !window.is_zero() {
+            info!("clients of earlier runs may come back; nobody has a turn for {window:?}");
+        }
+        Ok(Some((dir, before)))
+    }
+
     async fn router(&self, hub: &Arc<Hub>) -> Result<Router, Error> {
-        type Sessions = LocksServer<SessionService>;
+        type Sessions = LocksServer<LocksService>;
         type Calls = SyncerServer<Compat>;
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<Sessions>().await;
@@ -149,6 +174,7 @@ impl Server {
                 .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
+        let broken = |error| Error::Descriptors(Arc::new(error));
         let router = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(self.keep_alive))
             .http2_keepalive_timeout(Some(self.keep_alive))
@@ -156,11 +182,11 @@ impl Server {
             .max_concurrent_streams(u32::MAX)
             // Callers with short deadlines must not end the calls of others on their connection.
             .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
-            .add_service(Sessions::new(SessionService(hub.clone())))
+            .add_service(Sessions::new(LocksService(hub.clone())))
             .add_service(Calls::new(Compat::new(hub.clone())))
             .add_service(health_service)
-            .add_service(reflection().build_v1().map_err(Error::Descriptors)?)
-            .add_service(reflection().build_v1alpha().map_err(Error::Descriptors)?);
+            .add_service(reflection().build_v1().map_err(broken)?)
+            .add_service(reflection().build_v1alpha().map_err(broken)?);
         Ok(router)
     }
 }
@@ -180,27 +206,4 @@ async fn pause_if_failed(accepted: io::Result<TcpStream>) -> io::Result<TcpStrea
         tokio::time::sleep(ACCEPT_AGAIN).await;
     }
     accepted
-}
-
-/// Answers `syncer.v1.Locks`.
-struct SessionService(Arc<Hub>);
-
-#[tonic::async_trait]
-impl Locks for SessionService {
-    type SessionStream = SessionStream;
-
-    async fn session(
-        &self,
-        request: Request<Streaming<ClientMessage>>,
-    ) -> Result<Response<SessionStream>, Status> {
-        Ok(Response::new(SessionStream::new(self.0.clone(), request.into_inner())))
-    }
-
-    async fn status(
-        &self,
-        request: Request<StatusRequest>,
-    ) -> Result<Response<StatusReply>, Status> {
-        let status = self.0.status(&request.into_inner().id);
-        Ok(Response::new(convert::id_status(status)))
-    }
 }

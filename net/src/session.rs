@@ -1,105 +1,53 @@
 //! One client's stream: [`SessionStream`].
 
 use std::{
+    io, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use futures::Stream;
-use lockcore::manager::{Link, Outcome, SessionId};
-use tonic::{Status, Streaming};
+use futures::{FutureExt, Stream, future::BoxFuture};
+use lockcore::manager::{Claim, Event, Link, Refusal, Resume, Secret, SessionId};
+use tonic::Status;
 
 use crate::{
     convert,
-    hub::{Closed, Hub, Outlet},
+    hub::{Hub, NotOpened, Opened, Outlet},
     proto::v1::{
         self, client_message::Message as FromClient, server_message::Message as FromServer,
     },
+    refusal,
 };
 
 /// Reads a client's messages and is the stream of answers, in one task: a request that can be
 /// answered at once costs no hop to another task, and answers that are ready go out in one write.
 ///
-/// The session is closed when the stream is dropped, which is when it ends, however it ends. While
-/// the peer reads no answers, nothing more is read from it.
-#[derive(Debug)]
-pub(crate) struct SessionStream {
+/// The session is detached when the stream is dropped, which is when it ends, however it ends; a
+/// client that says so closes it before. While the peer reads no answers, nothing more is read from
+/// it.
+pub(crate) struct SessionStream<S> {
     hub: Arc<Hub>,
-    inbound: Streaming<v1::ClientMessage>,
-    opened: Option<Opened>,
-    ended: bool,
+    inbound: S,
+    stage: Stage,
 }
 
-#[derive(Debug)]
-struct Opened {
+/// How far a stream has come. What dropping it does to the session is said in [`Stage::leave`].
+enum Stage {
+    /// No session yet; what is claimed of the one to be resumed.
+    Unopened { claims: Vec<v1::Claim> },
+    /// The client is told once its lease is where a restart finds it.
+    Opening { connected: Connected, told: v1::Opened, kept: BoxFuture<'static, io::Result<()>> },
+    /// Requests are handled.
+    Open(Connected),
+    /// The stream ends.
+    Over,
+}
+
+struct Connected {
     link: Link,
     outlet: Outlet,
-}
-
-impl SessionStream {
-    pub(crate) fn new(hub: Arc<Hub>, inbound: Streaming<v1::ClientMessage>) -> Self {
-        Self { hub, inbound, opened: None, ended: false }
-    }
-
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        if let Some(opened) = &mut self.opened {
-            match opened.outlet.poll_recv(cx) {
-                Poll::Ready(Some((request, outcome))) => {
-                    return Poll::Ready(told(request, outcome));
-                }
-                Poll::Ready(None) => return Poll::Ready(Step::Fail(shutting_down())),
-                // This task has used up its turn: what is there goes out before more is read.
-                Poll::Pending if !opened.outlet.is_empty() => return Poll::Pending,
-                Poll::Pending => {}
-            }
-        }
-        Poll::Ready(match ready!(Pin::new(&mut self.inbound).poll_next(cx)) {
-            Some(Ok(message)) => match self.handle(message) {
-                Ok(step) => step,
-                Err(status) => Step::Fail(status),
-            },
-            Some(Err(status)) => Step::Fail(status),
-            None => Step::End,
-        })
-    }
-
-    fn handle(&mut self, message: v1::ClientMessage) -> Result<Step, Status> {
-        let message = message.message.ok_or_else(unknown_message)?;
-        let Some(Opened { link, .. }) = self.opened else {
-            return self.open(&message);
-        };
-        self.hub.ask(|manager, now| {
-            let asked = match &message {
-                FromClient::Open(_) => return Err(second_open(link.session())),
-                FromClient::Lock(lock) => {
-                    manager.lock(now, link, lock.request, convert::ask(lock)?)
-                }
-                FromClient::Cancel(cancel) => manager.cancel(now, link, cancel.request),
-                FromClient::Release(release) => {
-                    manager.release(now, link, release.request, release.token)
-                }
-            };
-            asked.map_err(|refusal| Status::internal(refusal.to_string()))
-        })?;
-        Ok(Step::Go)
-    }
-
-    fn open(&mut self, message: &FromClient) -> Result<Step, Status> {
-        let FromClient::Open(v1::Open {}) = message else {
-            return Err(not_open(message));
-        };
-        let (link, outlet) = self.hub.open().map_err(|Closed| shutting_down())?;
-        self.opened = Some(Opened { link, outlet });
-        Ok(Step::Say(FromServer::Opened(v1::Opened { session: link.session().get() })))
-    }
-
-    fn close(&mut self) {
-        self.ended = true;
-        if let Some(Opened { link, .. }) = self.opened.take() {
-            self.hub.close(link);
-        }
-    }
 }
 
 /// What one look at the stream leads to.
@@ -110,34 +58,213 @@ enum Step {
     End,
 }
 
-fn told(request: u64, outcome: Outcome) -> Step {
-    convert::outcome(request, outcome).map_or(Step::Go, Step::Say)
+impl<S> SessionStream<S>
+where
+    S: Stream<Item = Result<v1::ClientMessage, Status>> + Unpin,
+{
+    pub(crate) fn new(hub: Arc<Hub>, inbound: S) -> Self {
+        Self { hub, inbound, stage: Stage::Unopened { claims: Vec::new() } }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        match &mut self.stage {
+            Stage::Unopened { .. } => {}
+            Stage::Opening { kept, .. } => {
+                let kept = ready!(kept.poll_unpin(cx));
+                return Poll::Ready(self.opened(kept));
+            }
+            Stage::Open(Connected { outlet, .. }) => match outlet.poll_recv(cx) {
+                Poll::Ready(Some(event)) => return Poll::Ready(self.tell(event)),
+                Poll::Ready(None) => return Poll::Ready(Step::Fail(shutting_down())),
+                // This task has used up its turn: what is there goes out before more is read.
+                Poll::Pending if !outlet.is_empty() => return Poll::Pending,
+                Poll::Pending => {}
+            },
+            Stage::Over => return Poll::Ready(Step::End),
+        }
+        Poll::Ready(match ready!(Pin::new(&mut self.inbound).poll_next(cx)) {
+            Some(Ok(message)) => self.handle(message).unwrap_or_else(Step::Fail),
+            Some(Err(status)) => Step::Fail(status),
+            None => Step::End,
+        })
+    }
+
+    fn tell(&mut self, event: Event) -> Step {
+        Step::Say(match event {
+            Event::Request { request, outcome, .. } => convert::outcome(request, outcome),
+            Event::Ended { reason, .. } => self.ended(&reason),
+        })
+    }
+
+    /// Tells the client that its session is over, or over for this connection.
+    fn ended(&mut self, reason: &Refusal) -> FromServer {
+        self.leave();
+        FromServer::Ended(v1::Ended { reason: Some(refusal::to_message(reason)) })
+    }
+
+    fn handle(&mut self, message: v1::ClientMessage) -> Result<Step, Status> {
+        let message = message.message.ok_or_else(unknown_message)?;
+        match &mut self.stage {
+            Stage::Unopened { claims } => match message {
+                FromClient::Open(open) => self.open(&open),
+                FromClient::Claims(more) => {
+                    claims.extend(more.claims);
+                    self.hub.admit_claims(claims.len())?;
+                    Ok(Step::Go)
+                }
+                FromClient::Resume(mut resume) => {
+                    resume.claims.splice(0..0, mem::take(claims));
+                    self.resume(&resume)
+                }
+                FromClient::KeepAlive(_)
+                | FromClient::Lock(_)
+                | FromClient::Cancel(_)
+                | FromClient::Release(_)
+                | FromClient::Close(_) => Err(not_open()),
+            },
+            Stage::Open(Connected { link, .. }) => {
+                let link = *link;
+                self.request(link, &message)
+            }
+            Stage::Opening { .. } | Stage::Over => unreachable!("nothing is read in these stages"),
+        }
+    }
+
+    fn open(&mut self, open: &v1::Open) -> Result<Step, Status> {
+        let mut secret = [0; 16];
+        getrandom::fill(&mut secret)
+            .map_err(|error| Status::unavailable(format!("no secret can be drawn: {error}")))?;
+        let lease = Duration::from_millis(open.lease_ms);
+        let opened = self.hub.open(lease, Secret::new(u128::from_be_bytes(secret)));
+        self.connected(opened, secret.to_vec())
+    }
+
+    fn resume(&mut self, resume: &v1::Resume) -> Result<Step, Status> {
+        self.hub.admit_claims(resume.claims.len())?;
+        let claims: Vec<Claim<'_>> =
+            resume.claims.iter().map(convert::claim).collect::<Result<_, _>>()?;
+        let opened = self.hub.resume(Resume {
+            session: SessionId::new(resume.session),
+            secret: convert::secret(&resume.secret)?,
+            attempt: resume.attempt,
+            lease: Duration::from_millis(resume.lease_ms),
+            claims: &claims,
+        });
+        self.connected(opened, Vec::new())
+    }
+
+    fn connected(
+        &mut self,
+        opened: Result<Opened, NotOpened>,
+        secret: Vec<u8>,
+    ) -> Result<Step, Status> {
+        let Opened { link, lease, outlet } = match opened {
+            Ok(opened) => opened,
+            Err(NotOpened::Refused(reason)) => return Ok(Step::Say(self.ended(&reason))),
+            Err(NotOpened::Closed) => return Err(shutting_down()),
+        };
+        let told = v1::Opened {
+            session: link.session().get(),
+            secret,
+            lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+        };
+        let kept = self.hub.clone().keep_leases().boxed();
+        self.stage = Stage::Opening { connected: Connected { link, outlet }, told, kept };
+        Ok(Step::Go)
+    }
+
+    fn opened(&mut self, kept: io::Result<()>) -> Step {
+        if let Err(error) = kept {
+            tracing::error!("a lease cannot be written to the state directory: {error}");
+            return Step::Fail(Status::unavailable(format!("the lease cannot be kept: {error}")));
+        }
+        match mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Opening { connected, told, .. } => {
+                self.stage = Stage::Open(connected);
+                Step::Say(FromServer::Opened(told))
+            }
+            Stage::Unopened { .. } | Stage::Open(_) | Stage::Over => {
+                unreachable!("only an opening is polled for what is kept")
+            }
+        }
+    }
+
+    fn request(&mut self, link: Link, message: &FromClient) -> Result<Step, Status> {
+        let asked = self.hub.ask(|manager, now| {
+            Ok(match message {
+                FromClient::Lock(lock) => {
+                    manager.lock(now, link, lock.request, convert::ask(lock)?)
+                }
+                FromClient::Cancel(cancel) => manager.cancel(now, link, cancel.request),
+                FromClient::Release(release) => {
+                    manager.release(now, link, release.request, release.token)
+                }
+                FromClient::KeepAlive(_) | FromClient::Close(_) => manager.keep_alive(now, link),
+                FromClient::Open(_) | FromClient::Claims(_) | FromClient::Resume(_) => {
+                    return Err(opened_before(link.session()));
+                }
+            })
+        })?;
+        Ok(match (asked, message) {
+            // The session has ended, or is another connection's: the outlet says so.
+            (Err(_), _) => Step::Go,
+            (Ok(()), FromClient::KeepAlive(v1::KeepAlive { number })) => {
+                Step::Say(FromServer::KeptAlive(v1::KeptAlive { number: *number }))
+            }
+            (Ok(()), FromClient::Close(_)) => {
+                self.hub.close(link);
+                self.stage = Stage::Over;
+                Step::End
+            }
+            (Ok(()), _) => Step::Go,
+        })
+    }
 }
 
-impl Stream for SessionStream {
+impl<S> SessionStream<S> {
+    /// Ends the stream. Its session waits for its client to come back, unless nobody was told of it.
+    fn leave(&mut self) {
+        match mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Opening { connected, told, .. } if !told.secret.is_empty() => {
+                self.hub.close(connected.link);
+            }
+            Stage::Opening { connected, .. } | Stage::Open(connected) => {
+                self.hub.detach(connected.link);
+            }
+            Stage::Unopened { .. } | Stage::Over => {}
+        }
+    }
+}
+
+impl<S> Stream for SessionStream<S>
+where
+    S: Stream<Item = Result<v1::ClientMessage, Status>> + Unpin,
+{
     type Item = Result<v1::ServerMessage, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        while !self.ended {
+        loop {
             match ready!(self.poll_step(cx)) {
                 Step::Go => {}
                 Step::Say(message) => {
                     return Poll::Ready(Some(Ok(v1::ServerMessage { message: Some(message) })));
                 }
                 Step::Fail(status) => {
-                    self.close();
+                    self.leave();
                     return Poll::Ready(Some(Err(status)));
                 }
-                Step::End => self.close(),
+                Step::End => {
+                    self.leave();
+                    return Poll::Ready(None);
+                }
             }
         }
-        Poll::Ready(None)
     }
 }
 
-impl Drop for SessionStream {
+impl<S> Drop for SessionStream<S> {
     fn drop(&mut self) {
-        self.close();
+        self.leave();
     }
 }
 
@@ -146,21 +273,18 @@ pub(crate) fn shutting_down() -> Status {
 }
 
 fn unknown_message() -> Status {
-    Status::invalid_argument("a client message must be one of: open, lock, cancel, release")
+    Status::invalid_argument(
+        "a client message must be one of: open, claims, resume, keep_alive, lock, cancel, release, \
+         close",
+    )
 }
 
-fn second_open(session: SessionId) -> Status {
+fn opened_before(session: SessionId) -> Status {
     Status::failed_precondition(format!(
-        "this stream has opened session {session}; it can open no other"
+        "this stream is of session {session}; it can be of no other"
     ))
 }
 
-fn not_open(message: &FromClient) -> Status {
-    let kind = match message {
-        FromClient::Open(_) => "open",
-        FromClient::Lock(_) => "lock",
-        FromClient::Cancel(_) => "cancel",
-        FromClient::Release(_) => "release",
-    };
-    Status::failed_precondition(format!("the first message of a stream must be open, not {kind}"))
+fn not_open() -> Status {
+    Status::failed_precondition("a stream begins with open or resume")
 }

@@ -15,8 +15,8 @@ use std::{
 };
 
 use futures::{FutureExt, future::join_all};
-use lockcore_net::{Client, Error, LockOptions, Server, proto::v1::Reason};
-use support::{TestServer, in_time, proxy::Proxy, url};
+use lockcore_net::{Client, Error, Refusal, Server};
+use support::{TestServer, in_time, url};
 
 /// Lets a lock request reach the server: a client's messages are handled in order.
 async fn queue(client: &Client, request: &mut (impl Future + Unpin)) {
@@ -146,22 +146,21 @@ impl Wake for LockAgain {
 /// Scenario 2: whichever way a wait ends, the one who is woken may use the client at once.
 #[tokio::test]
 async fn a_waker_may_lock_again() {
-    for end in ["turn", "refusal", "cut"] {
+    for end in ["turn", "refusal", "end"] {
         let server = TestServer::start().await;
-        let proxy = Proxy::to(server.address).await;
-        let client = Client::connect(&url(proxy.address)).await.unwrap();
+        let client = server.client().await;
         let again = Arc::new(LockAgain(client.clone(), AtomicUsize::new(0)));
         let waker = Waker::from(again.clone());
         let holder = client.lock("123").await.unwrap();
-        let options = match end {
-            "refusal" => LockOptions::new().wait_limit(Duration::from_millis(1)),
-            _ => LockOptions::new(),
+        let request = match end {
+            "refusal" => client.request("123").wait_limit(Duration::from_millis(1)),
+            _ => client.request("123"),
         };
-        let mut request = Box::pin(client.lock_with("123", options));
+        let mut request = Box::pin(request.lock());
         assert!(request.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         match end {
             "turn" => holder.unlock().await.unwrap(),
-            "cut" => proxy.cut(),
+            "end" => drop(client.close().now_or_never()),
             _ => {}
         }
         let woken = async {
@@ -192,9 +191,8 @@ async fn an_unlock_dropped_half_way_releases() {
 async fn shared_holders_hold_together() {
     let server = TestServer::start().await;
     let client = server.client().await;
-    let shared = LockOptions::new().shared();
-    let one = client.lock_with("123", shared).await.unwrap();
-    let two = client.lock_with("123", shared).await.unwrap();
+    let one = client.request("123").shared().lock().await.unwrap();
+    let two = client.request("123").shared().lock().await.unwrap();
     assert!(one.is_held() && two.is_held());
     assert!(client.try_lock("123").await.unwrap().is_none());
 }
@@ -204,9 +202,13 @@ async fn a_wait_limit_ends_the_wait() {
     let server = TestServer::start().await;
     let client = server.client().await;
     let _holder = client.lock("123").await.unwrap();
-    let limit = LockOptions::new().wait_limit(Duration::from_nanos(1));
-    let error = in_time(client.lock_with("123", limit)).await.unwrap_err();
-    let Error::Refused { reason: Reason::WaitLimit, .. } = &error else { panic!("{error:?}") };
+    let limit = Duration::from_nanos(1);
+    assert!(in_time(client.lock_timeout("123", limit)).await.unwrap().is_none());
+    let request = client.request("123").wait_limit(limit).lock();
+    let error = in_time(request).await.unwrap_err();
+    let Error::Refused { reason: Refusal::WaitLimit { .. }, .. } = &error else {
+        panic!("{error:?}")
+    };
     assert_eq!(error.to_string(), r#""123" is refused: the turn did not come within 1ms"#);
 }
 
@@ -214,13 +216,14 @@ async fn a_wait_limit_ends_the_wait() {
 async fn a_hold_limit_is_told_to_the_guard() {
     let server = TestServer::start().await;
     let client = server.client().await;
-    let limit = LockOptions::new().hold_limit(Duration::from_millis(1));
-    let guard = client.lock_with("123", limit).await.unwrap();
-    in_time(guard.lost()).await;
+    let limit = Duration::from_millis(1);
+    let guard = client.request("123").hold_limit(limit).lock().await.unwrap();
+    let lost = in_time(guard.lost()).await;
+    assert!(matches!(&lost, Error::Revoked { reason: Refusal::HoldLimit { .. }, .. }), "{lost:?}");
     assert!(!guard.is_held());
+    in_time(client.lock("123")).await.unwrap().unlock().await.unwrap();
     let error = guard.unlock().await.unwrap_err();
-    assert!(matches!(&error, Error::Revoked { id } if &**id == "123"), "{error:?}");
-    drop(client.lock_with("123", limit).await.unwrap());
+    assert!(matches!(&error, Error::Revoked { id, .. } if &**id == "123"), "{error:?}");
 }
 
 #[tokio::test]
@@ -233,7 +236,7 @@ async fn bad_ids_are_refused_with_the_value_and_the_limit() {
     assert!(error.to_string().ends_with("id is 1025 bytes long; the limit is 1024"), "{error}");
     let guard = client.lock("held").await.unwrap();
     let error = client.lock(&"x".repeat(5 << 20)).await.unwrap_err();
-    assert!(matches!(error, Error::Refused { reason: Reason::IdTooLong, .. }));
+    assert!(matches!(error, Error::Refused { reason: Refusal::IdTooLong { .. }, .. }));
     assert!(error.to_string().contains("id is 5242880 bytes long"), "{error}");
     let error = client.status(&"x".repeat(5 << 20)).await.unwrap_err();
     assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
@@ -270,39 +273,40 @@ async fn a_client_is_over_when_its_last_clone_and_guard_are() {
 }
 
 #[tokio::test]
-async fn a_cut_connection_ends_everything_on_both_sides() {
-    let server = TestServer::start().await;
-    let proxy = Proxy::to(server.address).await;
-    let client = Client::connect(&url(proxy.address)).await.unwrap();
-    let other = server.client().await;
-    let held = client.lock("held").await.unwrap();
-    let theirs = other.lock("theirs").await.unwrap();
-    let mut waiting = Box::pin(client.lock("theirs"));
-    queue(&client, &mut waiting).await;
-
-    proxy.cut();
-    in_time(held.lost()).await;
-    assert!(!held.is_held());
-    assert!(matches!(in_time(waiting).await, Err(Error::Disconnected { .. })));
-    assert!(matches!(held.unlock().await, Err(Error::Disconnected { .. })));
-    assert!(matches!(client.lock("new").await, Err(Error::Disconnected { .. })));
-    server.until("held", 0, 0).await;
-    server.until("theirs", 1, 0).await;
-    theirs.unlock().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_stopped_server_ends_everything() {
+async fn a_stopped_server_without_a_state_directory_ends_everything() {
     let server = TestServer::start().await;
     let client = server.client().await;
     let guard = client.lock("123").await.unwrap();
     let waiting = client.lock("123");
     let (waited, ()) = tokio::join!(in_time(waiting), server.stop());
-    assert!(matches!(waited, Err(Error::Disconnected { .. })));
-    in_time(guard.lost()).await;
+    let Err(Error::SessionEnded { reason }) = waited else { panic!("{waited:?}") };
+    assert_eq!(
+        reason.to_string(),
+        "ended by an administrator: the server stops, and keeps no state"
+    );
+    assert!(matches!(in_time(guard.lost()).await, Error::SessionEnded { .. }));
+    assert!(!guard.is_held());
+    let error = in_time(client.lock("123")).await.unwrap_err();
+    assert!(matches!(error, Error::Connect { .. } | Error::Open { .. }), "{error:?}");
     let error = client.status("123").await.unwrap_err();
-    assert!(matches!(error, Error::Disconnected { .. }), "{error:?}");
-    assert!(error.source().unwrap().to_string().contains("shutting down"), "{error:?}");
+    assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn closing_releases_and_is_for_all_clones() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let guard = client.lock("123").await.unwrap();
+    let mut waiting = Box::pin(client.lock("123"));
+    queue(&client, &mut waiting).await;
+    in_time(client.clone().close()).await.unwrap();
+    assert_eq!(server.status("123").await, (0, 0));
+    assert!(!guard.is_held());
+    assert!(matches!(in_time(guard.lost()).await, Error::Closed));
+    assert!(matches!(in_time(waiting).await, Err(Error::Closed)));
+    assert!(matches!(guard.unlock().await, Err(Error::Closed)));
+    assert!(matches!(client.lock("123").await, Err(Error::Closed)));
+    in_time(client.close()).await.unwrap();
 }
 
 /// Found: each reset a stream of the session's connection, and a peer ends a connection of many.
@@ -329,7 +333,7 @@ async fn a_server_whose_future_is_dropped_serves_nobody() {
     let guard = client.lock("123").await.unwrap();
     served.abort();
     in_time(guard.lost()).await;
-    assert!(client.lock("123").await.is_err());
+    assert!(in_time(client.lock("123")).await.is_err());
 }
 
 /// Many tasks over few ids, cancelled at random moments of their own making.

@@ -2,32 +2,37 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
-use super::connection::{Connection, Ended, Hold};
-use crate::{
-    Error,
-    proto::v1::{self, client_message::Message},
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
 };
 
-/// Holds an id on the server until it is unlocked or dropped.
+use super::{Handle, book::Hold};
+use crate::Error;
+
+/// Holds an id on the server until it is unlocked or dropped, or the hold is lost.
+///
+/// A hold is lost when the server could not be heard for the length of the lease, when its hold limit
+/// passed, or when the server says so. It is looked up, and counts the lease, by this machine's clock: a
+/// process that was stopped for long sees it at once. Look at [`is_held`](Self::is_held) before each
+/// step that needs the lock, and let what the step writes to check the [`token`](Self::token): between
+/// look and step, time may pass.
 #[must_use = "the id is released when the guard is dropped"]
 #[derive(Debug)]
 pub struct Guard {
-    connection: Arc<Connection>,
-    id: Box<str>,
+    handle: Arc<Handle>,
     hold: Hold,
     released: bool,
 }
 
 impl Guard {
-    pub(super) fn new(connection: Arc<Connection>, id: &str, hold: Hold) -> Self {
-        Self { connection, id: id.into(), hold, released: false }
+    pub(super) fn new(handle: Arc<Handle>, hold: Hold) -> Self {
+        Self { handle, hold, released: false }
     }
 
     /// Returns the id.
     pub fn id(&self) -> &str {
-        &self.id
+        &self.hold.id
     }
 
     /// Returns the fencing token of this hold: greater than that of every earlier hold of the id. A
@@ -36,21 +41,45 @@ impl Guard {
         self.hold.token
     }
 
-    /// Returns whether nothing is known that ended the hold.
+    /// Returns whether the server cannot have given the id to anybody else, as far as this client
+    /// knows. Once false, it stays so.
+    ///
+    /// It compares the clock, so that it needs neither the network nor the runtime: a client that was
+    /// stopped or blocked past its lease sees false.
     pub fn is_held(&self) -> bool {
-        !self.hold.lost.is_cancelled()
+        // The clock is looked at first: it runs again for a later session only after this one's holds
+        // were marked as lost.
+        if !self.handle.shared.lease.is_running() {
+            self.hold.loss.tell(Error::SessionExpired);
+        }
+        let in_limit = self.hold.end.is_none_or(|end| Instant::now() < end);
+        in_limit && !self.hold.loss.lost.is_cancelled()
     }
 
-    /// Resolves when the hold is lost: its hold limit passed, or the connection is gone.
+    /// Resolves when the hold is lost, with the reason.
+    ///
+    /// It needs no network: the lease counts by this machine's clock. While the runtime is blocked
+    /// nothing resolves; [`is_held`](Self::is_held) tells then.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future does nothing.
-    pub async fn lost(&self) {
-        self.hold.lost.cancelled().await;
+    pub async fn lost(&self) -> Error {
+        let lost = self.hold.loss.lost.cancelled();
+        match self.hold.end {
+            None => lost.await,
+            Some(end) => tokio::select! {
+                () = lost => {}
+                () = sleep_until(end) => {}
+            },
+        }
+        self.why_lost()
     }
 
     /// Releases the id and waits until the server has done so.
+    ///
+    /// If the connection breaks meanwhile, it is released as soon as there is another, or at the end of
+    /// the lease.
     ///
     /// # Cancel safety
     ///
@@ -58,40 +87,30 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// [`Error::Revoked`] or [`Error::Disconnected`] if the hold was lost before.
+    /// [`Error::Revoked`], [`Error::SessionExpired`] or [`Error::SessionEnded`] if the hold was lost
+    /// before, or may have been; [`Error::Closed`] if the client was closed.
     pub async fn unlock(mut self) -> Result<(), Error> {
+        self.released = true;
         let (sender, ended) = oneshot::channel();
-        if !self.connection.expect_end(self.hold.request, sender) {
+        if !self.handle.shared.release(&self.hold, Some(sender)) {
             return Err(self.why_lost());
         }
-        self.release();
-        match ended.await {
-            Ok(Ended::Released) => Ok(()),
-            Ok(Ended::Revoked) => Err(Error::Revoked { id: self.id.clone() }),
-            Err(_) => Err(self.connection.disconnected()),
-        }
+        ended.await.unwrap_or(Err(Error::Closed))
     }
 
     fn why_lost(&self) -> Error {
-        if self.connection.is_gone() {
-            self.connection.disconnected()
-        } else {
-            Error::Revoked { id: self.id.clone() }
-        }
-    }
-
-    fn release(&mut self) {
-        self.released = true;
-        let Hold { request, token, .. } = self.hold;
-        self.connection.send(Message::Release(v1::Release { request, token }));
+        let limit_passed = || {
+            let (id, limit) = ((*self.hold.id).into(), self.hold.limit.unwrap_or_default());
+            Error::Revoked { id, reason: lockcore::manager::Refusal::HoldLimit { limit } }
+        };
+        self.hold.loss.reason.get().cloned().unwrap_or_else(limit_passed)
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if !self.released && self.is_held() {
-            self.connection.forget(self.hold.request);
-            self.release();
+        if !self.released {
+            self.handle.shared.release(&self.hold, None);
         }
     }
 }

@@ -1,96 +1,90 @@
 //! [`Client`]: locks over the network.
+//!
+//! | module | what |
+//! |---|---|
+//! | `request`, `transaction`, `guard` | what users have in their hands |
+//! | `book` | the requests: what they are told, and what is said of them on another connection |
+//! | `driver`, `reconnect` | the task that reads, keeps the lease alive and comes back |
+//! | `lease` | until when the client may believe that it holds |
+//! | `shared`, `wire` | what handles and driver have in common; connections |
 
-mod connection;
+mod book;
+mod driver;
 mod guard;
+mod lease;
+mod reconnect;
+mod request;
+mod shared;
+mod transaction;
+mod wire;
 
 use std::{sync::Arc, time::Duration};
 
-use lockcore::Mode;
-use tokio::sync::oneshot;
+use lockcore::manager::Refusal;
 
-use self::connection::{Answer, Connection};
-pub use self::guard::Guard;
+use self::{driver::Driver, shared::Shared, wire::Address};
+pub use self::{guard::Guard, request::Request, transaction::Transaction};
 use crate::{
     Error,
-    proto::v1::{self, Reason, StatusReply, client_message::Message},
+    proto::v1::{StatusReply, StatusRequest},
 };
 
-/// How a lock is asked for: alone and for as long as it takes, unless said otherwise.
+/// How a client is made: with a lease of 10 s, unless said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "options do nothing by themselves"]
-pub struct LockOptions {
-    mode: Mode,
-    wait_limit: Option<Duration>,
-    hold_limit: Option<Duration>,
+#[must_use = "nothing is connected before `connect`"]
+pub struct ClientOptions {
+    lease: Duration,
 }
 
-impl LockOptions {
-    /// Alone, without limits.
-    pub const fn new() -> Self {
-        Self { mode: Mode::Exclusive, wait_limit: None, hold_limit: None }
-    }
-
-    /// Holds together with other shared holders.
-    pub const fn shared(mut self) -> Self {
-        self.mode = Mode::Shared;
-        self
-    }
-
-    /// Waits for so long at most, in whole milliseconds: then the request is refused with
-    /// [`Reason::WaitLimit`]. Zero asks for the lock only if it is free, and is refused with
-    /// [`Reason::Busy`].
-    pub const fn wait_limit(mut self, limit: Duration) -> Self {
-        self.wait_limit = Some(limit);
-        self
-    }
-
-    /// Holds for so long at most, in whole milliseconds, counted from the turn: then the server
-    /// revokes the hold.
-    pub const fn hold_limit(mut self, limit: Duration) -> Self {
-        self.hold_limit = Some(limit);
-        self
-    }
-
-    fn message(self, request: u64, id: &str) -> v1::Lock {
-        let mode = match self.mode {
-            Mode::Exclusive => v1::Mode::Exclusive,
-            Mode::Shared => v1::Mode::Shared,
-        };
-        v1::Lock {
-            request,
-            id: id.to_owned(),
-            mode: mode.into(),
-            wait_limit_ms: self.wait_limit.map(whole_millis),
-            hold_limit_ms: self.hold_limit.map(whole_millis),
-        }
-    }
-}
-
-impl Default for LockOptions {
+impl Default for ClientOptions {
     fn default() -> Self {
-        Self::new()
+        Self { lease: Duration::from_secs(10) }
     }
 }
 
-/// A longer one would not fit a message, which would end the session.
-const LONGEST_ID: usize = 1 << 20;
+impl ClientOptions {
+    /// A lease of 10 s.
+    pub fn new() -> Self {
+        Self::default()
+    }
 
-fn too_long(id: &str) -> Error {
-    let message = format!("id is {} bytes long; a message has room for {LONGEST_ID}", id.len());
-    let id = id.chars().take(64).chain(['…']).collect();
-    Error::Refused { id, reason: Reason::IdTooLong, message: message.into() }
-}
+    /// Sets how long the session is to outlive silence between client and server, in whole
+    /// milliseconds; the server brings it within its limits.
+    ///
+    /// A longer lease survives longer cuts. A shorter one lets others go on earlier if this client dies,
+    /// and after a restart of the server, which gives no turns for as long as the longest lease.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
 
-/// Rounds up, so that only zero is zero.
-fn whole_millis(limit: Duration) -> u64 {
-    u64::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    /// Connects to a server, such as `http://127.0.0.1:9999`, and opens a session.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`] if it is no address, [`Error::Connect`] if nobody answers there,
+    /// [`Error::Open`] if what answers opens no session.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time and network.
+    pub async fn connect(self, address: &str) -> Result<Client, Error> {
+        let (driver, inbound) = Driver::connect(Address::parse(address)?, self.lease).await?;
+        let handle = Arc::new(Handle { shared: driver.shared.clone() });
+        tokio::spawn(driver.run(inbound));
+        Ok(Client { handle })
+    }
 }
 
 /// A session with a lock server. Clones share it; it ends when the last clone and the last
-/// [`Guard`] are gone, and the server then releases all that it held.
+/// [`Guard`] are gone, or by [`close`](Self::close), and the server then releases all that it held.
 ///
-/// If the connection breaks, the server releases everything at once, [`Guard::lost`] resolves, and
-/// every call ends with [`Error::Disconnected`]: connect again.
+/// The client keeps the session alive. If the connection breaks, or the server is started again, it
+/// comes back by itself: holds, and places in queues, are kept as long as the server was heard within
+/// the lease. What was asked, released and cancelled meanwhile is made good then.
+///
+/// If that fails for the length of the lease, all holds are lost, [`Guard::lost`] resolves, and requests
+/// that wait fail with [`Error::SessionExpired`]. The next request opens another session.
 ///
 /// # Examples
 ///
@@ -105,18 +99,29 @@ fn whole_millis(limit: Duration) -> u64 {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    connection: Arc<Connection>,
+    handle: Arc<Handle>,
+}
+
+/// What clones and guards share: the client is over when the last is gone.
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
 }
 
 impl Client {
-    /// Connects to a server, such as `http://127.0.0.1:9999`, and opens a session.
+    /// Connects to a server with the default options.
     ///
-    /// # Errors
+    /// # Errors, panics
     ///
-    /// [`Error::Address`] if it is no address, [`Error::Connect`] if nobody answers there,
-    /// [`Error::Open`] if what answers opens no session.
+    /// As [`ClientOptions::connect`].
     pub async fn connect(address: &str) -> Result<Self, Error> {
-        Ok(Self { connection: Connection::open(address).await? })
+        ClientOptions::new().connect(address).await
     }
 
     /// Locks `id`, waiting until every earlier request for it is gone.
@@ -127,7 +132,8 @@ impl Client {
     /// # Fairness
     ///
     /// The place in the queue is taken when the request reaches the server; requests of one client
-    /// reach it in the order in which their futures were first polled. Nobody overtakes.
+    /// reach it in the order in which their futures were first polled. Nobody overtakes. A broken
+    /// connection or a restart of the server costs no place.
     ///
     /// # Cancel safety
     ///
@@ -136,14 +142,17 @@ impl Client {
     ///
     /// # Deadlocks
     ///
-    /// Locking an id again while holding it waits for good, as does locking two ids in two orders.
+    /// Locking an id again while holding it waits for good, as does locking two ids in two orders: use
+    /// a [`transaction`](Self::transaction), which is refused then, or [`lock_all`](Self::lock_all).
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] for an empty id, one of more than 1024 bytes, or too many requests;
-    /// [`Error::Disconnected`] if the connection is gone.
+    /// [`Error::Refused`] for an empty id, one of more than 1024 bytes, too many requests, or by an
+    /// administrator; [`Error::SessionExpired`] or [`Error::SessionEnded`] if the session was over
+    /// before the turn came; [`Error::Connect`] or [`Error::Open`] if another session is needed and
+    /// cannot be opened; [`Error::Closed`] if the client was closed.
     pub async fn lock(&self, id: &str) -> Result<Guard, Error> {
-        self.lock_with(id, LockOptions::new()).await
+        self.request(id).lock().await
     }
 
     /// Locks `id` if nobody holds it or waits for it, and returns `None` otherwise: one round trip.
@@ -154,16 +163,18 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock).
+    /// As [`lock`](Self::lock), and [`Error::Refused`] with [`Refusal::Recovering`] after a restart of
+    /// the server, when it is not known yet who holds.
     pub async fn try_lock(&self, id: &str) -> Result<Option<Guard>, Error> {
-        match self.lock_with(id, LockOptions::new().wait_limit(Duration::ZERO)).await {
-            Ok(guard) => Ok(Some(guard)),
-            Err(Error::Refused { reason: Reason::Busy, .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        none_if(self.request(id).wait_limit(Duration::ZERO).lock().await, |reason| {
+            matches!(reason, Refusal::Busy)
+        })
     }
 
-    /// Locks `id` as [`lock`](Self::lock) does, with options.
+    /// Locks `id` if its turn comes within `limit`, in whole milliseconds, and returns `None` otherwise.
+    ///
+    /// The server counts the limit. While it cannot be reached, the answer may come later: at the latest
+    /// when the lease ends.
     ///
     /// # Fairness, cancel safety, deadlocks
     ///
@@ -171,25 +182,56 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`lock`](Self::lock), and [`Error::Refused`] with [`Reason::Busy`] or
-    /// [`Reason::WaitLimit`] if there is a wait limit.
-    pub async fn lock_with(&self, id: &str, options: LockOptions) -> Result<Guard, Error> {
-        if id.len() > LONGEST_ID {
-            return Err(too_long(id));
+    /// As [`try_lock`](Self::try_lock).
+    pub async fn lock_timeout(&self, id: &str, limit: Duration) -> Result<Option<Guard>, Error> {
+        none_if(self.request(id).wait_limit(limit).lock().await, |reason| {
+            matches!(reason, Refusal::Busy | Refusal::WaitLimit { .. })
+        })
+    }
+
+    /// Locks several ids, one after the other in ascending order, and returns their guards in this
+    /// order. An id that is named twice is locked once.
+    ///
+    /// # Fairness
+    ///
+    /// By id, as [`lock`](Self::lock): the place for the next id is taken when the one before is held.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future releases the ids that are held already and costs the place for the next one.
+    ///
+    /// # Deadlocks
+    ///
+    /// None among those who hold nothing else: all lock in the same order. A circle with transactions is
+    /// refused, as the ids have one owner.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transaction::lock`], for the first id that fails: nothing is held then.
+    pub async fn lock_all<I>(&self, ids: impl IntoIterator<Item = I>) -> Result<Vec<Guard>, Error>
+    where
+        I: AsRef<str>,
+    {
+        let ids: Vec<I> = ids.into_iter().collect();
+        let mut ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let transaction = self.transaction();
+        let mut guards = Vec::with_capacity(ids.len());
+        for id in ids {
+            guards.push(transaction.lock(id).await?);
         }
-        let (sender, answer) = oneshot::channel();
-        let request = self.connection.expect_answer(sender)?;
-        let mut asking = Asking { connection: &self.connection, request, answered: false };
-        self.connection.send(Message::Lock(options.message(request, id)));
-        let answer = answer.await;
-        asking.answered = true;
-        match answer {
-            Ok(Answer::Granted(hold)) => Ok(Guard::new(self.connection.clone(), id, hold)),
-            Ok(Answer::Refused { reason, message }) => {
-                Err(Error::Refused { id: id.into(), reason, message })
-            }
-            Err(_) => Err(self.connection.disconnected()),
-        }
+        Ok(guards)
+    }
+
+    /// Begins a request with terms of its own.
+    pub fn request<'a>(&'a self, id: &'a str) -> Request<'a> {
+        Request::new(self, id, None)
+    }
+
+    /// Begins a group of locks that are held together, so that a deadlock is found.
+    pub fn transaction(&self) -> Transaction {
+        Transaction::new(self.clone(), self.handle.shared.with(|book| book.number()))
     }
 
     /// Returns how many hold `id` and how many wait for it, at the moment of the call.
@@ -200,26 +242,48 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Disconnected`] if the connection is gone, [`Error::Unanswered`] if the server refuses
-    /// to answer.
+    /// [`Error::Unanswered`] if the server cannot be reached or refuses to answer.
     pub async fn status(&self, id: &str) -> Result<StatusReply, Error> {
-        self.connection.status(id).await
+        let mut channel = self.handle.shared.channel();
+        let request = StatusRequest { id: id.to_owned() };
+        // A call that is dropped half-way resets its stream, and a peer that sees too many of these
+        // ends the connection: so the call goes on by itself.
+        let answer = tokio::spawn(async move { channel.status(request).await }).await;
+        let answer = answer.expect("the call is not aborted, and does not panic");
+        answer
+            .map(|reply| reply.into_inner())
+            .map_err(|status| Error::Unanswered { source: status.into() })
+    }
+
+    /// Closes the session for all clones: what they hold is released, requests that wait fail with
+    /// [`Error::Closed`]. Resolves when the server has done so.
+    ///
+    /// If the connection is broken, it is tried to tell the server until the lease ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing: the session is closed all the same, from the first poll on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotToldClosed`] if the server could not be told within the lease.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.handle.shared.close();
+        let mut over = self.handle.shared.over.subscribe();
+        let over = over.wait_for(Option::is_some).await;
+        let told = over.is_ok_and(|told| *told == Some(true));
+        if told { Ok(()) } else { Err(Error::NotToldClosed) }
     }
 }
 
-/// A lock request under way: dropping it before its answer is taken cancels it at the server, which
-/// passes the turn on if it has come.
-struct Asking<'a> {
-    connection: &'a Connection,
-    request: u64,
-    answered: bool,
-}
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.connection.forget(self.request);
-            self.connection.send(Message::Cancel(v1::Cancel { request: self.request }));
-        }
+/// Lets a refusal for such a reason be an answer.
+fn none_if(
+    locked: Result<Guard, Error>,
+    is_none: impl FnOnce(&Refusal) -> bool,
+) -> Result<Option<Guard>, Error> {
+    match locked {
+        Ok(guard) => Ok(Some(guard)),
+        Err(Error::Refused { reason, .. }) if is_none(&reason) => Ok(None),
+        Err(error) => Err(error),
     }
 }

@@ -4,12 +4,12 @@
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use lockcore_net::{
-    Client, Server,
+    Client, ClientOptions, Limits, Server,
     proto::{
         pb::syncer_client::SyncerClient,
         v1::{
-            self, ClientMessage, ServerMessage, client_message::Message as Say,
-            locks_client::LocksClient, server_message::Message as Told,
+            self, ClientMessage, ServerMessage, claim::State, client_message::Message as Say,
+            locks_client::LocksClient, refusal::Reason, server_message::Message as Told,
         },
     },
 };
@@ -51,6 +51,10 @@ impl TestServer {
 
     pub async fn client(&self) -> Client {
         Client::connect(&self.url()).await.unwrap()
+    }
+
+    pub async fn client_for(&self, lease: Duration) -> Client {
+        ClientOptions::new().lease(lease).connect(&self.url()).await.unwrap()
     }
 
     pub async fn syncer(&self) -> SyncerClient<Channel> {
@@ -99,21 +103,43 @@ pub async fn in_time<T>(future: impl Future<Output = T>) -> T {
 pub struct RawSession {
     say: mpsc::UnboundedSender<ClientMessage>,
     told: Streaming<ServerMessage>,
+    pub opened: v1::Opened,
 }
 
 impl RawSession {
+    /// Opens a session that outlives the test.
     pub async fn open(address: SocketAddr) -> Self {
+        Self::open_for(address, 2 * TOO_LONG).await
+    }
+
+    pub async fn open_for(address: SocketAddr, lease: Duration) -> Self {
         let mut session = Self::unopened(address).await;
-        session.say(Say::Open(v1::Open {}));
-        assert!(matches!(session.told().await, Told::Opened(_)));
+        session.say(Say::Open(v1::Open { lease_ms: lease.as_millis() as u64 }));
+        let Told::Opened(opened) = session.told().await else { panic!("it is not opened") };
+        session.opened = opened;
         session
+    }
+
+    /// Comes back to the session of another connection.
+    pub async fn resume(&self, address: SocketAddr, attempt: u64, claims: Vec<v1::Claim>) -> Self {
+        let mut session = Self::unopened(address).await;
+        session.say(Say::Resume(self.how_to_resume(attempt, claims)));
+        let Told::Opened(opened) = session.told().await else { panic!("it is not resumed") };
+        assert_eq!(opened, v1::Opened { secret: Vec::new(), ..self.opened.clone() });
+        session.opened = self.opened.clone();
+        session
+    }
+
+    pub fn how_to_resume(&self, attempt: u64, claims: Vec<v1::Claim>) -> v1::Resume {
+        let v1::Opened { session, secret, lease_ms } = self.opened.clone();
+        v1::Resume { session, secret, attempt, lease_ms, claims }
     }
 
     pub async fn unopened(address: SocketAddr) -> Self {
         let mut client = LocksClient::connect(url(address)).await.unwrap();
         let (say, messages) = mpsc::unbounded_channel();
         let told = client.session(UnboundedReceiverStream::new(messages)).await.unwrap();
-        Self { say, told: told.into_inner() }
+        Self { say, told: told.into_inner(), opened: v1::Opened::default() }
     }
 
     pub fn say(&self, message: Say) {
@@ -136,8 +162,25 @@ impl RawSession {
         self.say(Say::Cancel(v1::Cancel { request }));
     }
 
+    /// The next message but `Queued`.
     pub async fn told(&mut self) -> Told {
+        loop {
+            let told = self.told_any().await;
+            if !matches!(told, Told::Queued(_)) {
+                return told;
+            }
+        }
+    }
+
+    pub async fn told_any(&mut self) -> Told {
         in_time(self.told.message()).await.unwrap().unwrap().message.unwrap()
+    }
+
+    pub async fn queued(&mut self, request: u64) -> u64 {
+        let told = self.told_any().await;
+        let Told::Queued(queued) = &told else { panic!("request {request} is told {told:?}") };
+        assert_eq!(queued.request, request);
+        queued.place
     }
 
     pub async fn granted(&mut self, request: u64) -> u64 {
@@ -147,11 +190,26 @@ impl RawSession {
         granted.token
     }
 
-    pub async fn refused(&mut self, request: u64) -> (v1::Reason, String) {
+    pub async fn refused(&mut self, request: u64) -> Reason {
         let told = self.told().await;
         let Told::Refused(refused) = told else { panic!("request {request} is told {told:?}") };
         assert_eq!(refused.request, request);
-        (refused.reason(), refused.message)
+        refused.reason.unwrap().reason.unwrap()
+    }
+
+    pub async fn revoked(&mut self, request: u64) -> Reason {
+        let told = self.told().await;
+        let Told::Revoked(revoked) = told else { panic!("request {request} is told {told:?}") };
+        assert_eq!(revoked.request, request);
+        revoked.reason.unwrap().reason.unwrap()
+    }
+
+    /// Reads the end of the session for this connection.
+    pub async fn is_ended(&mut self) -> Reason {
+        let told = self.told().await;
+        let Told::Ended(ended) = told else { panic!("it is told {told:?}") };
+        assert!(in_time(self.told.message()).await.unwrap().is_none());
+        ended.reason.unwrap().reason.unwrap()
     }
 
     pub async fn released(&mut self, request: u64) {
@@ -163,7 +221,7 @@ impl RawSession {
     pub async fn handled(&mut self) {
         const PROBE: u64 = u64::MAX;
         self.release(PROBE, 0);
-        assert_eq!(self.refused(PROBE).await.0, v1::Reason::NotHeld);
+        assert_eq!(self.refused(PROBE).await, Reason::NotHeld(PROBE));
     }
 
     /// Reads on to the status that ends the stream.
@@ -177,14 +235,15 @@ impl RawSession {
         }
     }
 
-    /// Says that no more will be said, and waits until the server has closed the session.
+    /// Closes the session, and waits until the server has done so.
     pub async fn close(self) {
-        self.answers_until_closed().await;
+        self.say(Say::Close(v1::Close {}));
+        self.answers_until_the_end().await;
     }
 
-    /// Closes the session and returns how many answers came before the end.
-    pub async fn answers_until_closed(self) -> u64 {
-        let Self { say, mut told } = self;
+    /// Says no more, and returns how many answers came before the end of the stream.
+    pub async fn answers_until_the_end(self) -> u64 {
+        let Self { say, mut told, .. } = self;
         drop(say);
         let mut answers = 0;
         while in_time(told.message()).await.unwrap().is_some() {
@@ -196,4 +255,16 @@ impl RawSession {
 
 pub fn lock(request: u64, id: &str) -> v1::Lock {
     v1::Lock { request, id: id.to_owned(), ..v1::Lock::default() }
+}
+
+/// Claims a request for an id, alone.
+pub fn claim(request: u64, id: &str, state: State) -> v1::Claim {
+    v1::Claim { lock: Some(lock(request, id)), state: Some(state) }
+}
+
+/// A server that grants leases as short as tests need.
+pub fn with_short_leases() -> Server {
+    let mut limits = Limits::default();
+    limits.shortest_lease = Duration::from_millis(1);
+    Server::new().limits(limits)
 }

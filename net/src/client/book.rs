@@ -1,0 +1,366 @@
+//! [`Book`]: the requests of a client, and the line on which the server hears of them.
+//!
+//! Nothing here waits, and nobody is told while a book is borrowed: whoever is told may do anything.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use lockcore::{Mode, manager::Refusal};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Error, convert,
+    proto::v1::{self, claim::State, client_message::Message},
+    refusal::whole_millis,
+};
+
+/// What is asked for, but the id.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) mode: Mode,
+    pub(super) wait_limit: Option<Duration>,
+    pub(super) hold_limit: Option<Duration>,
+    pub(super) owner: Option<u64>,
+}
+
+/// What the client knows of a hold.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) request: u64,
+    pub(super) id: Arc<str>,
+    pub(super) token: u64,
+    pub(super) limit: Option<Duration>,
+    /// When its hold limit passes, by this client's clock.
+    pub(super) end: Option<Instant>,
+    pub(super) loss: Arc<Loss>,
+}
+
+/// Whether a hold is lost, and why.
+#[derive(Debug, Default)]
+pub(super) struct Loss {
+    pub(super) lost: CancellationToken,
+    pub(super) reason: OnceLock<Error>,
+}
+
+impl Loss {
+    pub(super) fn tell(&self, reason: Error) {
+        // The first reason is the one that counts.
+        let _ = self.reason.set(reason);
+        self.lost.cancel();
+    }
+}
+
+/// The requests that the server has to say something about.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    /// The last number that was given to a request or an owner.
+    last: u64,
+    live: HashMap<u64, Entry>,
+    /// Where messages go; `None` while there is no connection.
+    line: Option<mpsc::UnboundedSender<v1::ClientMessage>>,
+    /// Counts the lines.
+    lines: u64,
+    /// No more is asked: the session is to be closed.
+    pub(super) closed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    id: Arc<str>,
+    terms: Terms,
+    /// When the present stage ends by its limit, if there is one.
+    deadline: Option<Instant>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Waits for its turn.
+    Asked { answer: oneshot::Sender<Result<Hold, Error>>, place: u64 },
+    /// Holds; nobody waits for the end.
+    Holding { token: u64, loss: Arc<Loss> },
+    /// Was released on this line; somebody waits for the end.
+    Ending { ended: oneshot::Sender<Result<(), Error>>, line: u64 },
+}
+
+/// A message, and the line that it is to be sent on once nobody borrows the book.
+#[must_use]
+pub(super) struct Mail(Option<(mpsc::UnboundedSender<v1::ClientMessage>, Message)>);
+
+impl Mail {
+    /// Sends the message. What a broken line loses, the next one makes good: see [`Book::resume`].
+    pub(super) fn send(self) {
+        if let Some((line, message)) = self.0 {
+            let _ = line.send(say(message));
+        }
+    }
+}
+
+impl Book {
+    /// Returns a number that no other request or owner of this client has.
+    pub(super) fn number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// Takes a request in and returns its number.
+    pub(super) fn ask(
+        &mut self,
+        id: &str,
+        terms: Terms,
+        answer: oneshot::Sender<Result<Hold, Error>>,
+    ) -> Result<(u64, Mail), Error> {
+        if self.closed {
+            return Err(Error::Closed);
+        }
+        let request = self.number();
+        let deadline = deadline(terms.wait_limit);
+        let entry =
+            Entry { id: id.into(), terms, deadline, stage: Stage::Asked { answer, place: 0 } };
+        let mail = self.mail(|| Message::Lock(entry.lock(request)));
+        self.live.insert(request, entry);
+        Ok((request, mail))
+    }
+
+    /// Whether there are requests and no line.
+    pub(super) fn needs_line(&self) -> bool {
+        self.line.is_none() && !self.live.is_empty()
+    }
+
+    /// Takes no more interest in a request, which may have had its turn.
+    pub(super) fn cancel(&mut self, request: u64) -> (Option<Entry>, Mail) {
+        let removed = self.live.remove(&request);
+        (removed, self.mail(|| Message::Cancel(v1::Cancel { request })))
+    }
+
+    /// Releases a hold, unless it is over; `ended` is told how it ends.
+    pub(super) fn release(
+        &mut self,
+        hold: &Hold,
+        ended: Option<oneshot::Sender<Result<(), Error>>>,
+    ) -> Option<(Option<Entry>, Mail)> {
+        let &Hold { request, token, .. } = hold;
+        let removed = match ended {
+            None => Some(self.live.remove(&request)?),
+            Some(ended) => {
+                let line = self.lines;
+                self.live.get_mut(&request)?.stage = Stage::Ending { ended, line };
+                None
+            }
+        };
+        let mail = self.mail(|| Message::Release(v1::Release { request, token }));
+        Some((removed, mail))
+    }
+
+    /// Renews the lease.
+    pub(super) fn keep_alive(&self, number: u64) -> Mail {
+        self.mail(|| Message::KeepAlive(v1::KeepAlive { number }))
+    }
+
+    /// Says that the session may end.
+    pub(super) fn say_close(&self) -> Mail {
+        self.mail(|| Message::Close(v1::Close {}))
+    }
+
+    /// Asks for no more and closes the session; returns what nobody will hear of.
+    pub(super) fn close(&mut self) -> (Vec<Entry>, Mail) {
+        self.closed = true;
+        let mail = self.say_close();
+        (self.give_up(), mail)
+    }
+
+    /// Ends the line with all requests; returns what nobody will hear of.
+    pub(super) fn give_up(&mut self) -> Vec<Entry> {
+        self.line = None;
+        mem::take(&mut self.live).into_values().collect()
+    }
+
+    /// Has no line any more; the requests are yet to be heard of.
+    pub(super) fn cut(&mut self) {
+        self.line = None;
+    }
+
+    fn mail(&self, message: impl FnOnce() -> Message) -> Mail {
+        Mail(self.line.as_ref().map(|line| (line.clone(), message())))
+    }
+
+    /// Puts the requests through on a line on which a session was opened.
+    pub(super) fn opened(&mut self, line: mpsc::UnboundedSender<v1::ClientMessage>) {
+        for (request, entry) in self.sorted() {
+            // A line that is broken already is made good by the next one.
+            let _ = line.send(say(Message::Lock(entry.lock(request))));
+        }
+        self.lines += 1;
+        self.line = (!self.closed).then_some(line);
+    }
+
+    /// Puts the requests through on another line, as claims of a session that is resumed.
+    ///
+    /// What is released or cancelled is not claimed, and so is given up, whether the server heard of it
+    /// before or not.
+    pub(super) fn resume(
+        &mut self,
+        mut resume: v1::Resume,
+    ) -> mpsc::UnboundedReceiver<v1::ClientMessage> {
+        let claims = self.sorted().filter_map(|(request, entry)| entry.claim(request));
+        let mut messages = Vec::new();
+        let mut room = CLAIMS;
+        for claim in claims {
+            let size = prost::Message::encoded_len(&claim);
+            if size > room {
+                let claims = mem::take(&mut resume.claims);
+                messages.push(Message::Claims(v1::Claims { claims }));
+                room = CLAIMS;
+            }
+            room = room.saturating_sub(size);
+            resume.claims.push(claim);
+        }
+        messages.push(Message::Resume(resume));
+        if self.closed {
+            messages.push(Message::Close(v1::Close {}));
+        }
+        self.lines += 1;
+        let (line, receiver) = mpsc::unbounded_channel();
+        for message in messages {
+            line.send(say(message)).expect("the receiver is here");
+        }
+        self.line = (!self.closed).then_some(line);
+        receiver
+    }
+
+    fn sorted(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        let mut live: Vec<_> = self.live.iter().map(|(request, entry)| (*request, entry)).collect();
+        live.sort_unstable_by_key(|(request, _)| *request);
+        live.into_iter()
+    }
+
+    /// Says that the server has heard this line: returns who waits for a release that an earlier line
+    /// carried. They were not claimed, so they are released.
+    pub(super) fn heard(&mut self) -> Vec<(u64, Entry)> {
+        let lines = self.lines;
+        let ended = self.live.extract_if(|_, entry| match &entry.stage {
+            Stage::Ending { line, .. } => *line < lines,
+            Stage::Asked { .. } | Stage::Holding { .. } => false,
+        });
+        ended.collect()
+    }
+
+    /// Takes down at which place a request waits.
+    pub(super) fn queued(&mut self, request: u64, at: u64) {
+        if let Some(Entry { stage: Stage::Asked { place, .. }, .. }) = self.live.get_mut(&request) {
+            *place = at;
+        }
+    }
+
+    /// Lets a request hold; returns the hold and who is to be told, if anybody waits for it. One who is
+    /// gone has sent a cancel behind its request, so the server passes the turn on.
+    pub(super) fn granted(
+        &mut self,
+        request: u64,
+        token: u64,
+    ) -> Option<(oneshot::Sender<Result<Hold, Error>>, Hold)> {
+        let entry = self.live.get_mut(&request)?;
+        if !matches!(entry.stage, Stage::Asked { .. }) {
+            return None;
+        }
+        let loss = Arc::<Loss>::default();
+        let stage = Stage::Holding { token, loss: loss.clone() };
+        entry.deadline = deadline(entry.terms.hold_limit);
+        let Stage::Asked { answer, .. } = mem::replace(&mut entry.stage, stage) else {
+            unreachable!("it was seen to wait");
+        };
+        let (id, limit, end) = (entry.id.clone(), entry.terms.hold_limit, entry.deadline);
+        Some((answer, Hold { request, id, token, limit, end, loss }))
+    }
+
+    /// Takes out a request of which the server has said its last word.
+    pub(super) fn over(&mut self, request: u64) -> Option<Entry> {
+        self.live.remove(&request)
+    }
+}
+
+/// How many bytes of claims go into one message, about: the server takes 4 MiB.
+const CLAIMS: usize = 1 << 20;
+
+pub(super) fn say(message: Message) -> v1::ClientMessage {
+    v1::ClientMessage { message: Some(message) }
+}
+
+fn deadline(limit: Option<Duration>) -> Option<Instant> {
+    Instant::now().checked_add(limit?)
+}
+
+impl Entry {
+    fn lock(&self, request: u64) -> v1::Lock {
+        let Terms { mode, wait_limit, hold_limit, owner } = self.terms;
+        v1::Lock {
+            request,
+            id: self.id.to_string(),
+            mode: convert::mode(mode).into(),
+            wait_limit_ms: wait_limit.map(whole_millis),
+            hold_limit_ms: hold_limit.map(whole_millis),
+            owner,
+        }
+    }
+
+    /// What is claimed, with what is left of the limit of the present stage.
+    fn claim(&self, request: u64) -> Option<v1::Claim> {
+        let mut lock = self.lock(request);
+        let left = |limit: &mut Option<u64>| {
+            let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            *limit = left.map(whole_millis).or(*limit);
+        };
+        let state = match &self.stage {
+            Stage::Asked { place, .. } => {
+                left(&mut lock.wait_limit_ms);
+                State::Place(*place)
+            }
+            Stage::Holding { token, .. } => {
+                left(&mut lock.hold_limit_ms);
+                State::Token(*token)
+            }
+            Stage::Ending { .. } => return None,
+        };
+        Some(v1::Claim { lock: Some(lock), state: Some(state) })
+    }
+
+    /// Tells whoever waits for this request that it has failed, or that its hold is lost.
+    pub(super) fn fail(self, error: Error) {
+        match self.stage {
+            Stage::Asked { answer, .. } => drop(answer.send(Err(error))),
+            Stage::Holding { loss, .. } => loss.tell(error),
+            Stage::Ending { ended, .. } => drop(ended.send(Err(error))),
+        }
+    }
+
+    /// Tells whoever waits for this request what the server said last of it.
+    pub(super) fn refused(self, reason: Result<Refusal, Box<str>>) {
+        let id = (*self.id).into();
+        let error = match (reason, &self.stage) {
+            (Err(message), _) => Error::RefusedOtherwise { id, message },
+            (Ok(reason), Stage::Asked { .. }) => Error::Refused { id, reason },
+            (Ok(reason), Stage::Holding { .. } | Stage::Ending { .. }) => {
+                Error::Revoked { id, reason }
+            }
+        };
+        self.fail(error);
+    }
+
+    /// Tells whoever waits for the end of this hold that it has ended as asked for.
+    pub(super) fn released(self, request: u64) {
+        match self.stage {
+            Stage::Ending { ended, .. } => drop(ended.send(Ok(()))),
+            Stage::Asked { .. } | Stage::Holding { .. } => {
+                self.refused(Ok(Refusal::NotHeld { request }));
+            }
+        }
+    }
+}

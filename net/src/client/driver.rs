@@ -1,0 +1,242 @@
+//! [`Driver`]: the one task of a client, which keeps its session alive.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use backon::ExponentialBackoff;
+use futures::StreamExt;
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::Status;
+use tracing::debug;
+
+use super::{
+    reconnect::TRY,
+    shared::{Shared, fail},
+    wire::{self, Address, Failure, Inbound},
+};
+use crate::{
+    Error,
+    proto::v1::{self, server_message::Message as Told},
+    refusal,
+};
+
+/// How many keep-alives are sent in a lease.
+pub(super) const KEEP_ALIVES: u32 = 3;
+
+/// Connects, reads, keeps the lease alive, and comes back after a cut: until the client is closed.
+pub(super) struct Driver {
+    pub(super) shared: Arc<Shared>,
+    pub(super) address: Address,
+    /// The lease that is asked for.
+    pub(super) wanted: Duration,
+    pub(super) session: Option<Session>,
+    /// The pauses between tries; `None` while the connection is well.
+    pub(super) pauses: Option<ExponentialBackoff>,
+    /// Whether the server knows of the end, if this is the end.
+    pub(super) told: bool,
+}
+
+/// What it takes to resume a session.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) number: u64,
+    pub(super) secret: Vec<u8>,
+    pub(super) lease: Duration,
+    /// How often it was tried to resume it.
+    pub(super) attempts: u64,
+}
+
+/// Why a connection is no longer served.
+enum End {
+    /// It is broken or silent.
+    Cut,
+    /// The session is over.
+    Over(Error),
+    /// The server was told that the client is closed.
+    Closed,
+}
+
+/// What keeps one connection alive.
+struct KeepAlive {
+    /// When to say something.
+    next: Instant,
+    number: u64,
+    /// When the last one was sent, until it is answered.
+    unanswered: Option<Instant>,
+}
+
+impl Driver {
+    /// Opens a session, and returns what keeps it alive with its connection.
+    pub(super) async fn connect(
+        address: Address,
+        wanted: Duration,
+    ) -> Result<(Self, Inbound), Error> {
+        let nobody = address.nobody(None);
+        let opening = async {
+            let channel = address.connect().await?;
+            let shared = Shared::new(channel.clone());
+            let mut driver =
+                Self { shared, address, wanted, session: None, pauses: None, told: true };
+            match driver.open(channel).await {
+                Ok(inbound) => Ok((driver, inbound)),
+                Err(Failure::Passing(error) | Failure::Over(error)) => Err(error),
+            }
+        };
+        timeout(TRY, opening).await.unwrap_or(Err(nobody))
+    }
+
+    /// Drives the client to its end.
+    pub(super) async fn run(mut self, inbound: Inbound) {
+        let mut over = Over { shared: self.shared.clone(), told: false };
+        over.told = self.drive(inbound).await;
+    }
+
+    /// Returns whether the server knows of the end.
+    async fn drive(&mut self, mut inbound: Inbound) -> bool {
+        loop {
+            match self.serve(inbound).await {
+                End::Cut => self.shared.with(|book| book.cut()),
+                End::Over(error) => self.lose(&error),
+                End::Closed => return true,
+            }
+            inbound = match self.connect_again().await {
+                Some(inbound) => inbound,
+                None => return self.told,
+            };
+        }
+    }
+
+    /// Serves a connection to its end.
+    async fn serve(&mut self, mut inbound: Inbound) -> End {
+        let mut keep_alive = KeepAlive { next: self.pause_alive(), number: 0, unanswered: None };
+        let mut timer = pin!(sleep_until(keep_alive.next));
+        loop {
+            let due = keep_alive.next.min(self.shared.lease.end());
+            if timer.deadline() != due {
+                timer.as_mut().reset(due);
+            }
+            let end = tokio::select! {
+                // Whoever was stopped for long sees first that the lease has run out.
+                biased;
+                () = &mut timer => self.tick(&mut keep_alive),
+                batch = inbound.next() => match batch {
+                    Some(batch) => {
+                        batch.into_iter().find_map(|told| self.told(told, &mut keep_alive))
+                    }
+                    None if self.shared.with(|book| book.closed) => Some(End::Closed),
+                    None => Some(End::Cut),
+                },
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    /// When to say something again.
+    fn pause_alive(&self) -> Instant {
+        let lease = self.session.as_ref().map_or(self.wanted, |session| session.lease);
+        Instant::now() + lease / KEEP_ALIVES
+    }
+
+    /// Keeps the session alive, if it is, and the connection if it answers.
+    fn tick(&mut self, keep_alive: &mut KeepAlive) -> Option<End> {
+        if !self.shared.lease.is_running() {
+            return Some(End::Over(self.expired()));
+        }
+        if keep_alive.unanswered.is_some() {
+            debug!("the connection is silent");
+            return Some(End::Cut);
+        }
+        keep_alive.number += 1;
+        keep_alive.unanswered = Some(Instant::now());
+        keep_alive.next = self.pause_alive();
+        self.shared.with(|book| book.keep_alive(keep_alive.number)).send();
+        None
+    }
+
+    /// The lease has run out by this client's clock. The server is told, so that it need not wait.
+    pub(super) fn expired(&mut self) -> Error {
+        self.told = !self.shared.with(|book| book.closed);
+        self.shared.with(|book| book.say_close()).send();
+        Error::SessionExpired
+    }
+
+    /// Passes on what the server says.
+    fn told(
+        &mut self,
+        told: Result<v1::ServerMessage, Status>,
+        keep_alive: &mut KeepAlive,
+    ) -> Option<End> {
+        let message = match told {
+            Ok(told) => told.message,
+            Err(status) => {
+                debug!("the connection is gone: {status}");
+                return Some(End::Cut);
+            }
+        };
+        let shared = &self.shared;
+        match message {
+            Some(Told::Queued(v1::Queued { request, place })) => {
+                shared.with(|book| book.queued(request, place));
+            }
+            Some(Told::Granted(v1::Granted { request, token })) => {
+                if let Some((answer, hold)) = shared.with(|book| book.granted(request, token)) {
+                    let _ = answer.send(Ok(hold));
+                }
+            }
+            Some(Told::Released(v1::Released { request })) => {
+                if let Some(entry) = shared.with(|book| book.over(request)) {
+                    entry.released(request);
+                }
+            }
+            Some(
+                Told::Refused(v1::Refused { request, reason })
+                | Told::Revoked(v1::Revoked { request, reason }),
+            ) => {
+                if let Some(entry) = shared.with(|book| book.over(request)) {
+                    entry.refused(refusal::from_message(reason));
+                }
+            }
+            Some(Told::KeptAlive(v1::KeptAlive { number })) => {
+                return self.kept_alive(number, keep_alive);
+            }
+            Some(Told::Ended(v1::Ended { reason })) => {
+                return Some(End::Over(wire::session_over(refusal::from_message(reason))));
+            }
+            Some(Told::Opened(_)) => {
+                debug!("the session is opened once more, which changes nothing")
+            }
+            None => debug!("a message of a kind unknown to this client is passed over"),
+        }
+        None
+    }
+
+    fn kept_alive(&mut self, number: u64, keep_alive: &mut KeepAlive) -> Option<End> {
+        let sent = keep_alive.unanswered.take_if(|_| number == keep_alive.number)?;
+        self.pauses = None;
+        let lease = self.session.as_ref()?.lease;
+        (!self.shared.lease.renew(sent, lease)).then(|| End::Over(self.expired()))
+    }
+
+    /// The session is over, and everything with it.
+    pub(super) fn lose(&mut self, error: &Error) {
+        debug!("the session is over: {error}");
+        self.session = None;
+        self.shared.lease.stop();
+        fail(self.shared.with(|book| book.give_up()), error);
+    }
+}
+
+/// However the driver ends, nobody waits for it any more.
+struct Over {
+    shared: Arc<Shared>,
+    told: bool,
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.shared.close();
+        self.shared.lease.stop();
+        self.shared.over.send_replace(Some(self.told));
+    }
+}

@@ -1,0 +1,118 @@
+//! What `syncer.v1.Locks` answers.
+
+use std::sync::Arc;
+
+use lockcore::manager::{LockManager, SessionId};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    convert,
+    hub::Hub,
+    proto::v1::{
+        self, ClientMessage, ListIdsReply, ListIdsRequest, ListSessionsReply, ListSessionsRequest,
+        RevokeReply, RevokeRequest, StatusReply, StatusRequest, locks_server::Locks,
+        revoke_request::Target,
+    },
+    session::SessionStream,
+};
+
+/// How much is listed where nothing is said, and at most.
+const LISTED: (usize, usize) = (1000, 10_000);
+
+/// How many bytes of ids a reply has at most: a message has room for 4 MiB.
+const BYTES_OF_IDS: usize = 2 << 20;
+
+pub(crate) struct LocksService(pub(crate) Arc<Hub>);
+
+#[tonic::async_trait]
+impl Locks for LocksService {
+    type SessionStream = SessionStream<Streaming<ClientMessage>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<ClientMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        Ok(Response::new(SessionStream::new(self.0.clone(), request.into_inner())))
+    }
+
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusReply>, Status> {
+        let status = self.0.look(|manager, _| manager.status(&request.into_inner().id));
+        Ok(Response::new(convert::id_status(status)))
+    }
+
+    async fn list_ids(
+        &self,
+        request: Request<ListIdsRequest>,
+    ) -> Result<Response<ListIdsReply>, Status> {
+        let ListIdsRequest { prefix, limit } = request.into_inner();
+        let reply = self.0.look(|manager, _| list_ids(manager, &prefix, listed(limit)));
+        Ok(Response::new(reply))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<ListSessionsRequest>,
+    ) -> Result<Response<ListSessionsReply>, Status> {
+        let limit = listed(request.into_inner().limit);
+        let reply = self.0.look(|manager, now| {
+            let sessions = manager.sessions();
+            ListSessionsReply {
+                more: sessions.len() > limit,
+                sessions: sessions
+                    .take(limit)
+                    .map(|status| convert::session_status(status, now))
+                    .collect(),
+            }
+        });
+        Ok(Response::new(reply))
+    }
+
+    async fn revoke(
+        &self,
+        request: Request<RevokeRequest>,
+    ) -> Result<Response<RevokeReply>, Status> {
+        let RevokeRequest { target, note } = request.into_inner();
+        let none =
+            || Status::invalid_argument("it must say what to revoke: an id, request or session");
+        let target = target.ok_or_else(none)?;
+        let ended = self.0.ask(|manager, now| match target {
+            Target::Id(id) => manager.revoke_id(now, &id, &note),
+            Target::Request(v1::RequestOfSession { session, request }) => {
+                manager.revoke(now, SessionId::new(session), request, &note).into()
+            }
+            Target::Session(session) => manager.expel(now, SessionId::new(session), &note).into(),
+        });
+        Ok(Response::new(RevokeReply { ended: ended as u64 }))
+    }
+}
+
+fn listed(limit: u32) -> usize {
+    let (default, most) = LISTED;
+    match limit {
+        0 => default,
+        limit => usize::try_from(limit).unwrap_or(most).min(most),
+    }
+}
+
+/// Lists ids until `left` requests are told or the reply is full.
+fn list_ids(manager: &LockManager, prefix: &str, mut left: usize) -> ListIdsReply {
+    let mut reply = ListIdsReply::default();
+    let mut bytes = BYTES_OF_IDS;
+    for (id, status) in manager.ids().filter(|(id, _)| id.starts_with(prefix)) {
+        if left == 0 || id.len() > bytes {
+            reply.more = true;
+            break;
+        }
+        bytes -= id.len();
+        let holders: Vec<_> = manager.holders(id).map(convert::holder).take(left).collect();
+        left -= holders.len();
+        let queue: Vec<_> = manager.queue(id).map(convert::waiter).take(left).collect();
+        left -= queue.len();
+        reply.more |= holders.len() < status.holders || queue.len() < status.waiting;
+        reply.ids.push(v1::IdInUse { id: id.to_owned(), holders, queue });
+    }
+    reply
+}

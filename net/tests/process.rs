@@ -2,53 +2,10 @@
 
 mod support;
 
-use std::process::Stdio;
+use std::fs;
 
-use lockcore_net::Client;
-use support::in_time;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStderr, Command},
-};
-
-/// A running `syncer`, killed when dropped.
-struct Syncer {
-    process: Child,
-    log: Lines<BufReader<ChildStderr>>,
-}
-
-impl Syncer {
-    fn start(arguments: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_syncer"))
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(process.stderr.take().unwrap()).lines();
-        Self { process, log }
-    }
-
-    /// Reads the log up to a line that has `part`, and returns what follows it there.
-    async fn logs(&mut self, part: &str) -> String {
-        loop {
-            let line = in_time(self.log.next_line()).await.unwrap();
-            let line = line.unwrap_or_else(|| panic!("the log ends before {part:?}"));
-            if let Some((_, rest)) = line.split_once(part) {
-                return rest.to_owned();
-            }
-        }
-    }
-
-    async fn client(&mut self) -> Client {
-        let address = self.logs("listening on ").await;
-        Client::connect(&format!("http://{address}")).await.unwrap()
-    }
-
-    async fn ends(&mut self) -> Option<i32> {
-        in_time(self.process.wait()).await.unwrap().code()
-    }
-}
+use support::{in_time, process::Syncer};
+use tokio::process::Command;
 
 #[tokio::test]
 async fn debug_logs_every_hand_off_and_the_queue() {
@@ -96,6 +53,55 @@ async fn bad_arguments_are_named() {
     let mut syncer = Syncer::start(&["--port", "70000"]);
     assert!(syncer.logs("error: ").await.contains("'70000'"));
     assert_eq!(syncer.ends().await, Some(2));
+}
+
+#[tokio::test]
+async fn a_damaged_state_file_is_named_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut syncer = Syncer::start_in(dir.path());
+    syncer.client().await;
+    syncer.kill().await;
+    let state = dir.path().join("state");
+    let whole = fs::read_to_string(&state).unwrap();
+    let damaged = whole.replace("longest lease 10000", "longest lease 1");
+    assert_ne!(damaged, whole);
+    fs::write(&state, &damaged).unwrap();
+    let mut syncer = Syncer::start_in(dir.path());
+    let message = syncer.logs("syncer: ").await;
+    let expected = format!("the state file {} is damaged", state.display());
+    assert!(message.starts_with(&expected), "{message}");
+    assert_eq!(syncer.ends().await, Some(1));
+    assert_eq!(fs::read_to_string(&state).unwrap(), damaged, "it is left as it is");
+}
+
+#[tokio::test]
+async fn two_servers_do_not_share_a_state_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Syncer::start_in(dir.path());
+    let client = first.client().await;
+    let mut second = Syncer::start_in(dir.path());
+    let message = second.logs("syncer: ").await;
+    let expected = format!("the state directory {} is another server's", dir.path().display());
+    assert!(message.starts_with(&expected), "{message}");
+    assert_eq!(second.ends().await, Some(1));
+    drop(client.lock("123").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_server_without_a_state_directory_says_what_it_cannot_promise() {
+    let mut syncer = Syncer::start(&["--port", "0"]);
+    let rest = syncer.logs("there is no state directory: ").await;
+    assert!(rest.contains("its locks are lost"), "{rest}");
+}
+
+#[tokio::test]
+async fn limits_are_flags() {
+    let flags = ["--port", "0", "--max-ids", "1", "--max-lease", "5s"];
+    let mut syncer = Syncer::start(&flags);
+    let client = syncer.client().await;
+    let _guard = client.lock("123").await.unwrap();
+    let error = client.lock("456").await.unwrap_err();
+    assert!(error.to_string().ends_with("there are 1 ids in use already, which is the limit"));
 }
 
 /// Found: a log that nobody reads broke or stopped the server.

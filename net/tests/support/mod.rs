@@ -20,6 +20,7 @@ use tokio::{
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
 
+pub mod process;
 pub mod proxy;
 
 /// Longer than anything here takes; reaching it is a failure.
@@ -148,6 +149,11 @@ impl RawSession {
 
     pub fn say_any(&self, message: ClientMessage) {
         self.say.send(message).unwrap();
+    }
+
+    /// Says something on a stream that the server may have ended.
+    pub fn say_late(&self, message: Say) {
+        let _ = self.say.send(ClientMessage { message: Some(message) });
     }
 
     pub fn lock(&self, request: u64, id: &str) {

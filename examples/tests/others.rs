@@ -82,3 +82,19 @@ a payment with a name of more than 24 bytes is on the heap: true
 ";
     assert_eq!(output_of("examples/short_ids", &[]).await, expected);
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_store_that_checks_tokens_refuses_a_holder_that_was_stopped_past_its_lease() {
+    let syncer = Syncer::start().await;
+    let output = output_of("examples/fenced_store", &[&syncer.address]).await;
+    let lines: Vec<&str> = output.lines().collect();
+    let expected = [
+        "store: \"by the first holder\" written by token 1",
+        "store: \"by the second holder\" written by token 2",
+        "first holder: is_held() is false, and writes all the same",
+        "store: token 1 is older than 2: \"by the first holder, late\" refused",
+        "store has \"by the second holder\"",
+    ];
+    assert_eq!(lines, expected);
+}

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | to lock | [`Client`] |
 //! | to serve | the binary `syncer`, or [`Server`] |
+//! | to know what holds when things break | [`guarantees`] |
 //! | to write a client in another language | `proto/syncer/v1/syncer.proto`, or go-syncer's `pb.proto` |
 
 mod calls;
@@ -29,6 +30,9 @@ mod server;
 mod service;
 mod session;
 mod state;
+
+#[doc = include_str!("../GUARANTEES.md")]
+pub mod guarantees {}
 
 /// The README's examples are tests.
 #[cfg(doctest)]

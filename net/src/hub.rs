@@ -13,12 +13,15 @@ use lockcore::manager::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tonic::Status;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::state::{State, StateDir};
 
 /// How many holds and waiting calls the callers of the go-syncer protocol may have together.
 const CALLS: usize = 1_000_000;
+
+/// How many bytes a claim has in a message, at most, beside those of its id.
+const CLAIM_BYTES: usize = 128;
 
 /// What a connection is told, in order.
 pub(crate) type Outlet = mpsc::UnboundedReceiver<Event>;
@@ -30,7 +33,7 @@ pub(crate) type Outlet = mpsc::UnboundedReceiver<Event>;
 #[derive(Debug)]
 pub(crate) struct Hub {
     origin: Instant,
-    requests_per_session: usize,
+    limits: Limits,
     desk: Mutex<Desk>,
     /// Told when the next timeout is earlier than it was.
     timer: Notify,
@@ -89,7 +92,7 @@ impl Hub {
         };
         Arc::new(Self {
             origin: Instant::now(),
-            requests_per_session: limits.requests_per_session,
+            limits,
             desk: Mutex::new(desk),
             timer: Notify::new(),
         })
@@ -124,9 +127,10 @@ impl Hub {
     }
 
     /// Refuses more claims than a session may have requests, before they fill the memory.
-    pub(crate) fn admit_claims(&self, claims: usize) -> Result<(), Status> {
-        let limit = self.requests_per_session;
-        if claims <= limit {
+    pub(crate) fn admit_claims(&self, claims: usize, bytes: usize) -> Result<(), Status> {
+        let limit = self.limits.requests_per_session;
+        let room = limit.saturating_mul(self.limits.id_bytes.saturating_add(CLAIM_BYTES));
+        if claims <= limit && bytes <= room {
             return Ok(());
         }
         Err(Status::resource_exhausted(format!("a session has at most {limit} requests to claim")))
@@ -140,6 +144,19 @@ impl Hub {
         };
         let keep = move || state.keep(|| self.desk.lock().manager.longest_lease());
         tokio::task::spawn_blocking(keep).await.map_err(io::Error::other)?
+    }
+
+    /// Once the recovery window is over, sees to it that the next restart waits only for leases that
+    /// anybody still counts on.
+    pub(crate) async fn settle(self: Arc<Self>) {
+        let end = self.look(|manager, _| manager.recovers_until());
+        let end = end.and_then(|end| self.origin.checked_add(end.since_origin()));
+        let Some(end) = end else { return };
+        tokio::time::sleep_until(end.into()).await;
+        self.ask(|manager, now| manager.handle_timeout(now));
+        if let Err(error) = self.keep_leases().await {
+            warn!("the next restart waits longer than it must: {error}");
+        }
     }
 
     /// Lets a session go on without a connection until its lease ends. Late ones do no harm.
@@ -334,5 +351,26 @@ mod tests {
         let (secret, claims) = (Secret::new(1), &[]);
         let resume = Resume { session, secret, attempt: 1, lease: LEASE, claims };
         assert_eq!(hub.resume(resume).unwrap().lease, LEASE);
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_nobody_counts_on_any_more_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut limits = Limits::default();
+        limits.shortest_lease = Duration::from_millis(10);
+        let hub = Hub::new(limits, Some(StateDir::open(dir.path()).unwrap()));
+        let _opened = hub.open(limits.shortest_lease, Secret::new(1)).unwrap();
+        hub.clone().keep_leases().await.unwrap();
+        hub.clone().settle().await; // there is no window
+        hub.shut_down();
+
+        let (state, before) = StateDir::open(dir.path()).unwrap();
+        assert_eq!(before.unwrap().longest_lease, limits.shortest_lease);
+        let hub = Hub::new(limits, Some((state, before)));
+        hub.clone().settle().await;
+        assert_eq!(hub.look(|manager, _| manager.recovers_until()), None);
+        hub.shut_down();
+        let (_, before) = StateDir::open(dir.path()).unwrap();
+        assert_eq!(before.unwrap().longest_lease, Duration::ZERO);
     }
 }

@@ -137,7 +137,6 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
         );
     }
     let stop = stop_signal();
-    info!("listening on {address}");
     server.serve(listener, stop).await
 }
 

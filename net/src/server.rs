@@ -1,6 +1,13 @@
 //! [`Server`]: all services on one port.
 
-use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use lockcore::manager::Limits;
 use tokio::{
@@ -125,6 +132,9 @@ impl Server {
     ) -> Result<(), Error> {
         let state = self.open_state().await?;
         let hub = Hub::new(self.limits, state);
+        if let Ok(address) = listener.local_addr() {
+            info!("listening on {address}");
+        }
         let router = self.router(&hub).await?;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(pause_if_failed);
         let _shut_down = ShutDown(&hub);
@@ -138,10 +148,15 @@ impl Server {
             stopping.notified().await;
             tokio::time::sleep(GRACE).await;
         };
+        let settled = async {
+            hub.clone().settle().await;
+            pending::<()>().await;
+        };
         tokio::select! {
             served = router.serve_with_incoming_shutdown(incoming, stop) => served.map_err(|error| Error::Serve(Arc::new(error))),
             () = grace => Ok(()),
             () = hub.tick() => unreachable!("the clock ticks for good"),
+            () = settled => unreachable!("it rests"),
         }
     }
 

@@ -10,6 +10,7 @@ use std::{
 
 use futures::{FutureExt, Stream, future::BoxFuture};
 use lockcore::manager::{Claim, Event, Link, Refusal, Resume, Secret, SessionId};
+use prost::Message as _;
 use tonic::Status;
 
 use crate::{
@@ -36,7 +37,7 @@ pub(crate) struct SessionStream<S> {
 /// How far a stream has come. What dropping it does to the session is said in [`Stage::leave`].
 enum Stage {
     /// No session yet; what is claimed of the one to be resumed.
-    Unopened { claims: Vec<v1::Claim> },
+    Unopened { claims: Vec<v1::Claim>, bytes: usize },
     /// The client is told once its lease is where a restart finds it.
     Opening { connected: Connected, told: v1::Opened, kept: BoxFuture<'static, io::Result<()>> },
     /// Requests are handled.
@@ -63,7 +64,7 @@ where
     S: Stream<Item = Result<v1::ClientMessage, Status>> + Unpin,
 {
     pub(crate) fn new(hub: Arc<Hub>, inbound: S) -> Self {
-        Self { hub, inbound, stage: Stage::Unopened { claims: Vec::new() } }
+        Self { hub, inbound, stage: Stage::Unopened { claims: Vec::new(), bytes: 0 } }
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
@@ -105,14 +106,16 @@ where
     fn handle(&mut self, message: v1::ClientMessage) -> Result<Step, Status> {
         let message = message.message.ok_or_else(unknown_message)?;
         match &mut self.stage {
-            Stage::Unopened { claims } => match message {
+            Stage::Unopened { claims, bytes } => match message {
                 FromClient::Open(open) => self.open(&open),
                 FromClient::Claims(more) => {
+                    *bytes += more.encoded_len();
                     claims.extend(more.claims);
-                    self.hub.admit_claims(claims.len())?;
+                    self.hub.admit_claims(claims.len(), *bytes)?;
                     Ok(Step::Go)
                 }
                 FromClient::Resume(mut resume) => {
+                    self.hub.admit_claims(claims.len() + resume.claims.len(), *bytes)?;
                     resume.claims.splice(0..0, mem::take(claims));
                     self.resume(&resume)
                 }
@@ -140,7 +143,6 @@ where
     }
 
     fn resume(&mut self, resume: &v1::Resume) -> Result<Step, Status> {
-        self.hub.admit_claims(resume.claims.len())?;
         let claims: Vec<Claim<'_>> =
             resume.claims.iter().map(convert::claim).collect::<Result<_, _>>()?;
         let opened = self.hub.resume(Resume {

@@ -44,7 +44,7 @@ impl StateDir {
             let path = at.into();
             move |source: io::Error| Error::State { path, source: Arc::new(source) }
         };
-        fs::create_dir_all(path).map_err(failed(path))?;
+        make(path).map_err(failed(path))?;
         let lock = path.join("lock");
         let file = File::options().create(true).truncate(false).write(true).open(&lock);
         let file = file.map_err(failed(&lock))?;
@@ -88,6 +88,19 @@ impl StateDir {
         file.persist(self.path.join(FILE))?;
         sync_dir(&self.path)
     }
+}
+
+/// Makes a directory, and sees to it that a power failure does not undo that.
+fn make(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
+    fs::create_dir_all(path)?;
+    for made in missing {
+        match made.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent)?,
+            Some(_) | None => sync_dir(Path::new("."))?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

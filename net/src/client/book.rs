@@ -2,61 +2,15 @@
 //!
 //! Nothing here waits, and nobody is told while a book is borrowed: whoever is told may do anything.
 
-use std::{
-    collections::HashMap,
-    mem,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::HashMap, mem, sync::Arc};
 
-use lockcore::{Mode, manager::Refusal};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, oneshot};
 
+use super::entry::{Entry, Hold, Loss, Stage, Terms, deadline};
 use crate::{
-    Error, convert,
-    proto::v1::{self, claim::State, client_message::Message},
-    refusal::whole_millis,
+    Error,
+    proto::v1::{self, client_message::Message},
 };
-
-/// What is asked for, but the id.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
-    pub(super) mode: Mode,
-    pub(super) wait_limit: Option<Duration>,
-    pub(super) hold_limit: Option<Duration>,
-    pub(super) owner: Option<u64>,
-}
-
-/// What the client knows of a hold.
-#[derive(Debug)]
-pub(super) struct Hold {
-    pub(super) request: u64,
-    pub(super) id: Arc<str>,
-    pub(super) token: u64,
-    pub(super) limit: Option<Duration>,
-    /// When its hold limit passes, by this client's clock.
-    pub(super) end: Option<Instant>,
-    pub(super) loss: Arc<Loss>,
-}
-
-/// Whether a hold is lost, and why.
-#[derive(Debug, Default)]
-pub(super) struct Loss {
-    pub(super) lost: CancellationToken,
-    pub(super) reason: OnceLock<Error>,
-}
-
-impl Loss {
-    pub(super) fn tell(&self, reason: Error) {
-        // The first reason is the one that counts.
-        let _ = self.reason.set(reason);
-        self.lost.cancel();
-    }
-}
 
 /// The requests that the server has to say something about.
 #[derive(Debug, Default)]
@@ -70,25 +24,6 @@ pub(super) struct Book {
     lines: u64,
     /// No more is asked: the session is to be closed.
     pub(super) closed: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct Entry {
-    id: Arc<str>,
-    terms: Terms,
-    /// When the present stage ends by its limit, if there is one.
-    deadline: Option<Instant>,
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Stage {
-    /// Waits for its turn.
-    Asked { answer: oneshot::Sender<Result<Hold, Error>>, place: u64 },
-    /// Holds; nobody waits for the end.
-    Holding { token: u64, loss: Arc<Loss> },
-    /// Was released on this line; somebody waits for the end.
-    Ending { ended: oneshot::Sender<Result<(), Error>>, line: u64 },
 }
 
 /// A message, and the line that it is to be sent on once nobody borrows the book.
@@ -198,6 +133,9 @@ impl Book {
             // A line that is broken already is made good by the next one.
             let _ = line.send(say(Message::Lock(entry.lock(request))));
         }
+        if self.closed {
+            let _ = line.send(say(Message::Close(v1::Close {})));
+        }
         self.lines += 1;
         self.line = (!self.closed).then_some(line);
     }
@@ -292,75 +230,4 @@ const CLAIMS: usize = 1 << 20;
 
 pub(super) fn say(message: Message) -> v1::ClientMessage {
     v1::ClientMessage { message: Some(message) }
-}
-
-fn deadline(limit: Option<Duration>) -> Option<Instant> {
-    Instant::now().checked_add(limit?)
-}
-
-impl Entry {
-    fn lock(&self, request: u64) -> v1::Lock {
-        let Terms { mode, wait_limit, hold_limit, owner } = self.terms;
-        v1::Lock {
-            request,
-            id: self.id.to_string(),
-            mode: convert::mode(mode).into(),
-            wait_limit_ms: wait_limit.map(whole_millis),
-            hold_limit_ms: hold_limit.map(whole_millis),
-            owner,
-        }
-    }
-
-    /// What is claimed, with what is left of the limit of the present stage.
-    fn claim(&self, request: u64) -> Option<v1::Claim> {
-        let mut lock = self.lock(request);
-        let left = |limit: &mut Option<u64>| {
-            let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            *limit = left.map(whole_millis).or(*limit);
-        };
-        let state = match &self.stage {
-            Stage::Asked { place, .. } => {
-                left(&mut lock.wait_limit_ms);
-                State::Place(*place)
-            }
-            Stage::Holding { token, .. } => {
-                left(&mut lock.hold_limit_ms);
-                State::Token(*token)
-            }
-            Stage::Ending { .. } => return None,
-        };
-        Some(v1::Claim { lock: Some(lock), state: Some(state) })
-    }
-
-    /// Tells whoever waits for this request that it has failed, or that its hold is lost.
-    pub(super) fn fail(self, error: Error) {
-        match self.stage {
-            Stage::Asked { answer, .. } => drop(answer.send(Err(error))),
-            Stage::Holding { loss, .. } => loss.tell(error),
-            Stage::Ending { ended, .. } => drop(ended.send(Err(error))),
-        }
-    }
-
-    /// Tells whoever waits for this request what the server said last of it.
-    pub(super) fn refused(self, reason: Result<Refusal, Box<str>>) {
-        let id = (*self.id).into();
-        let error = match (reason, &self.stage) {
-            (Err(message), _) => Error::RefusedOtherwise { id, message },
-            (Ok(reason), Stage::Asked { .. }) => Error::Refused { id, reason },
-            (Ok(reason), Stage::Holding { .. } | Stage::Ending { .. }) => {
-                Error::Revoked { id, reason }
-            }
-        };
-        self.fail(error);
-    }
-
-    /// Tells whoever waits for the end of this hold that it has ended as asked for.
-    pub(super) fn released(self, request: u64) {
-        match self.stage {
-            Stage::Ending { ended, .. } => drop(ended.send(Ok(()))),
-            Stage::Asked { .. } | Stage::Holding { .. } => {
-                self.refused(Ok(Refusal::NotHeld { request }));
-            }
-        }
-    }
 }

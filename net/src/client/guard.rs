@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Handle, book::Hold};
+use super::{Handle, entry::Hold};
 use crate::Error;
 
 /// Holds an id on the server until it is unlocked or dropped, or the hold is lost.

@@ -3,13 +3,14 @@
 //! | module | what |
 //! |---|---|
 //! | `request`, `transaction`, `guard` | what users have in their hands |
-//! | `book` | the requests: what they are told, and what is said of them on another connection |
+//! | `book`, `entry` | the requests: what they are told, and what is said of them on another connection |
 //! | `driver`, `reconnect` | the task that reads, keeps the lease alive and comes back |
 //! | `lease` | until when the client may believe that it holds |
 //! | `shared`, `wire` | what handles and driver have in common; connections |
 
 mod book;
 mod driver;
+mod entry;
 mod guard;
 mod lease;
 mod reconnect;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lockcore::{Mode, manager::Refusal};
 use tokio::sync::oneshot;
 
-use super::{Client, Guard, book::Terms, shared::Shared};
+use super::{Client, Guard, entry::Terms, shared::Shared};
 use crate::Error;
 
 /// A lock to be asked for: alone and for as long as it takes, unless said otherwise.

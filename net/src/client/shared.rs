@@ -7,7 +7,8 @@ use tokio::sync::{Notify, oneshot, watch};
 use tonic::transport::Channel;
 
 use super::{
-    book::{Book, Entry, Hold, Terms},
+    book::Book,
+    entry::{Entry, Hold, Terms},
     lease::LeaseClock,
 };
 use crate::{Error, proto::v1::locks_client::LocksClient};

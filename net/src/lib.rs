@@ -30,6 +30,8 @@ mod server;
 mod service;
 mod session;
 mod state;
+#[cfg(test)]
+mod wire_tests;
 
 #[doc = include_str!("../GUARANTEES.md")]
 pub mod guarantees {}

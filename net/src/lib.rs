@@ -24,6 +24,7 @@ mod convert;
 mod error;
 mod go_duration;
 mod hub;
+mod pace;
 pub mod proto;
 mod refusal;
 mod server;

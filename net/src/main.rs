@@ -7,6 +7,7 @@ use std::{
     future::{Future, pending},
     io::{self, IsTerminal},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -38,6 +39,10 @@ struct Arguments {
     /// and started again loses no lock
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+
+    /// Messages of one stream that are read in a second; those beyond wait unread [default: no limit]
+    #[arg(long, value_name = "COUNT")]
+    max_rate: Option<NonZeroU32>,
 
     #[command(flatten)]
     limits: LimitFlags,
@@ -128,6 +133,9 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
     let mut server = Server::new().limits(arguments.limits.limits());
     if let Some(dir) = arguments.state_dir {
         server = server.state_dir(dir);
+    }
+    if let Some(per_second) = arguments.max_rate {
+        server = server.pace(per_second);
     }
     let listener = Server::listen(address).await?;
     let address = listener.local_addr().unwrap_or(address);

@@ -4,6 +4,7 @@ use std::{
     future::{Future, pending},
     io,
     net::SocketAddr,
+    num::NonZeroU32,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -61,12 +62,13 @@ pub struct Server {
     limits: Limits,
     keep_alive: Duration,
     state_dir: Option<PathBuf>,
+    pace: Option<NonZeroU32>,
 }
 
 impl Default for Server {
     fn default() -> Self {
         let keep_alive = Duration::from_secs(10);
-        Self { limits: Limits::default(), keep_alive, state_dir: None }
+        Self { limits: Limits::default(), keep_alive, state_dir: None, pace: None }
     }
 }
 
@@ -90,6 +92,14 @@ impl Server {
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = interval;
+        self
+    }
+
+    /// Sets how many messages of a stream are read in a second, its keep-alives included: those beyond
+    /// wait unread. A stream may be read as fast as it comes unless this is set.
+    #[must_use]
+    pub fn pace(mut self, per_second: NonZeroU32) -> Self {
+        self.pace = Some(per_second);
         self
     }
 
@@ -197,7 +207,7 @@ impl Server {
             .max_concurrent_streams(u32::MAX)
             // Callers with short deadlines must not end the calls of others on their connection.
             .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
-            .add_service(Sessions::new(LocksService(hub.clone())))
+            .add_service(Sessions::new(LocksService { hub: hub.clone(), pace: self.pace }))
             .add_service(Calls::new(Compat::new(hub.clone())))
             .add_service(health_service)
             .add_service(reflection().build_v1().map_err(broken)?)

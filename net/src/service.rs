@@ -1,6 +1,6 @@
 //! What `syncer.v1.Locks` answers.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use lockcore::manager::{LockManager, SessionId};
 use tonic::{Request, Response, Status, Streaming};
@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     convert,
     hub::Hub,
+    pace::Pace,
     proto::v1::{
         self, ClientMessage, ListIdsReply, ListIdsRequest, ListSessionsReply, ListSessionsRequest,
         RevokeReply, RevokeRequest, StatusReply, StatusRequest, locks_server::Locks,
@@ -22,7 +23,11 @@ const LISTED: (usize, usize) = (1000, 10_000);
 /// How many bytes of ids a reply has at most: a message has room for 4 MiB.
 const BYTES_OF_IDS: usize = 2 << 20;
 
-pub(crate) struct LocksService(pub(crate) Arc<Hub>);
+pub(crate) struct LocksService {
+    pub(crate) hub: Arc<Hub>,
+    /// How many messages of a stream are read in a second.
+    pub(crate) pace: Option<NonZeroU32>,
+}
 
 #[tonic::async_trait]
 impl Locks for LocksService {
@@ -32,14 +37,15 @@ impl Locks for LocksService {
         &self,
         request: Request<Streaming<ClientMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        Ok(Response::new(SessionStream::new(self.0.clone(), request.into_inner())))
+        let pace = self.pace.map(Pace::new);
+        Ok(Response::new(SessionStream::new(self.hub.clone(), request.into_inner(), pace)))
     }
 
     async fn status(
         &self,
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusReply>, Status> {
-        let status = self.0.look(|manager, _| manager.status(&request.into_inner().id));
+        let status = self.hub.look(|manager, _| manager.status(&request.into_inner().id));
         Ok(Response::new(convert::id_status(status)))
     }
 
@@ -48,7 +54,7 @@ impl Locks for LocksService {
         request: Request<ListIdsRequest>,
     ) -> Result<Response<ListIdsReply>, Status> {
         let ListIdsRequest { prefix, limit } = request.into_inner();
-        let reply = self.0.look(|manager, _| list_ids(manager, &prefix, listed(limit)));
+        let reply = self.hub.look(|manager, _| list_ids(manager, &prefix, listed(limit)));
         Ok(Response::new(reply))
     }
 
@@ -57,7 +63,7 @@ impl Locks for LocksService {
         request: Request<ListSessionsRequest>,
     ) -> Result<Response<ListSessionsReply>, Status> {
         let limit = listed(request.into_inner().limit);
-        let reply = self.0.look(|manager, now| {
+        let reply = self.hub.look(|manager, now| {
             let sessions = manager.sessions();
             ListSessionsReply {
                 more: sessions.len() > limit,
@@ -78,7 +84,7 @@ impl Locks for LocksService {
         let none =
             || Status::invalid_argument("it must say what to revoke: an id, request or session");
         let target = target.ok_or_else(none)?;
-        let ended = self.0.ask(|manager, now| match target {
+        let ended = self.hub.ask(|manager, now| match target {
             Target::Id(id) => manager.revoke_id(now, &id, &note),
             Target::Request(v1::RequestOfSession { session, request }) => {
                 manager.revoke(now, SessionId::new(session), request, &note).into()

@@ -16,6 +16,7 @@ use tonic::Status;
 use crate::{
     convert,
     hub::{Hub, NotOpened, Opened, Outlet},
+    pace::Pace,
     proto::v1::{
         self, client_message::Message as FromClient, server_message::Message as FromServer,
     },
@@ -31,6 +32,8 @@ use crate::{
 pub(crate) struct SessionStream<S> {
     hub: Arc<Hub>,
     inbound: S,
+    /// `None` if it may be read as fast as it comes.
+    pace: Option<Pace>,
     stage: Stage,
 }
 
@@ -63,8 +66,8 @@ impl<S> SessionStream<S>
 where
     S: Stream<Item = Result<v1::ClientMessage, Status>> + Unpin,
 {
-    pub(crate) fn new(hub: Arc<Hub>, inbound: S) -> Self {
-        Self { hub, inbound, stage: Stage::Unopened { claims: Vec::new(), bytes: 0 } }
+    pub(crate) fn new(hub: Arc<Hub>, inbound: S, pace: Option<Pace>) -> Self {
+        Self { hub, inbound, pace, stage: Stage::Unopened { claims: Vec::new(), bytes: 0 } }
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
@@ -83,7 +86,14 @@ where
             },
             Stage::Over => return Poll::Ready(Step::End),
         }
-        Poll::Ready(match ready!(Pin::new(&mut self.inbound).poll_next(cx)) {
+        if let Some(pace) = &mut self.pace {
+            ready!(pace.poll_ready(cx));
+        }
+        let read = ready!(Pin::new(&mut self.inbound).poll_next(cx));
+        if let Some(pace) = &mut self.pace {
+            pace.pass();
+        }
+        Poll::Ready(match read {
             Some(Ok(message)) => self.handle(message).unwrap_or_else(Step::Fail),
             Some(Err(status)) => Step::Fail(status),
             None => Step::End,

@@ -297,3 +297,16 @@ async fn a_stopping_server_without_a_state_directory_ends_its_sessions() {
     assert_eq!(session.is_ended().await, Reason::Administrator(note));
     drop(unopened);
 }
+
+#[tokio::test]
+async fn a_stream_that_is_faster_than_it_may_be_is_read_later_and_answered_in_full() {
+    let server = lockcore_net::Server::new().pace(100.try_into().unwrap());
+    let server = TestServer::start_with(server).await;
+    let mut session = server.session().await;
+    let begun = std::time::Instant::now();
+    (1..=50).for_each(|request| session.release(request, 0));
+    for request in 1..=50 {
+        assert_eq!(session.refused(request).await, Reason::NotHeld(request));
+    }
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(300));
+}

@@ -45,6 +45,8 @@ pub(crate) struct Desk {
     outlets: HashMap<Link, mpsc::UnboundedSender<Event>>,
     /// `None` if nothing is to survive a restart, and once shut down.
     state: Option<Arc<StateDir>>,
+    /// When the clock ticks next, at the latest; `None` for the end of time.
+    next_tick: Option<Time>,
     /// The session of all callers of the go-syncer protocol.
     pub(crate) callers: Link,
     pub(crate) calls: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
@@ -85,6 +87,7 @@ impl Hub {
             manager,
             outlets: HashMap::new(),
             state: state.map(|(dir, _)| Arc::new(dir)),
+            next_tick: None,
             callers,
             calls: HashMap::new(),
             last_call: 0,
@@ -205,7 +208,11 @@ impl Hub {
     /// Calls the manager whenever a limit passes.
     pub(crate) async fn tick(&self) {
         loop {
-            let next = self.look(|manager, _| manager.poll_timeout());
+            let next = {
+                let mut desk = self.desk.lock();
+                desk.next_tick = desk.manager.poll_timeout();
+                desk.next_tick
+            };
             // A moment beyond the clock's range never comes.
             match next.and_then(|time| self.origin.checked_add(time.since_origin())) {
                 None => self.timer.notified().await,
@@ -221,12 +228,16 @@ impl Hub {
 
     pub(crate) fn act<T>(&self, act: impl FnOnce(&mut Desk, Time) -> T) -> T {
         let mut desk = self.desk.lock();
-        let before = desk.manager.poll_timeout();
         let result = act(&mut desk, self.now());
         desk.deliver();
-        let after = desk.manager.poll_timeout();
+        let next = desk.manager.poll_timeout();
+        let is_earlier =
+            next.is_some_and(|next| desk.next_tick.is_none_or(|planned| next < planned));
+        if is_earlier {
+            desk.next_tick = next;
+        }
         drop(desk);
-        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+        if is_earlier {
             self.timer.notify_one();
         }
         result

@@ -1,6 +1,12 @@
 //! [`Driver`]: the one task of a client, which keeps its session alive.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use backon::ExponentialBackoff;
 use futures::StreamExt;
@@ -21,6 +27,9 @@ use crate::{
 
 /// How many keep-alives are sent in a lease.
 pub(super) const KEEP_ALIVES: u32 = 3;
+
+/// How many messages are handled before others have their turn.
+const BATCH: usize = 128;
 
 /// Connects, reads, keeps the lease alive, and comes back after a cut: until the client is closed.
 pub(super) struct Driver {
@@ -118,18 +127,33 @@ impl Driver {
                 // Whoever was stopped for long sees first that the lease has run out.
                 biased;
                 () = &mut timer => self.tick(&mut keep_alive),
-                batch = inbound.next() => match batch {
-                    Some(batch) => {
-                        batch.into_iter().find_map(|told| self.told(told, &mut keep_alive))
-                    }
-                    None if self.shared.with(|book| book.closed) => Some(End::Closed),
-                    None => Some(End::Cut),
-                },
+                end = poll_fn(|cx| self.poll_read(&mut inbound, &mut keep_alive, cx)) => Some(end),
             };
             if let Some(end) = end {
                 return end;
             }
         }
+    }
+
+    /// Reads what has arrived, until the connection is of no more use.
+    fn poll_read(
+        &mut self,
+        inbound: &mut Inbound,
+        keep_alive: &mut KeepAlive,
+        cx: &mut Context<'_>,
+    ) -> Poll<End> {
+        for _ in 0..BATCH {
+            let end = match ready!(inbound.poll_next_unpin(cx)) {
+                Some(told) => self.told(told, keep_alive),
+                None if self.shared.with(|book| book.closed) => Some(End::Closed),
+                None => Some(End::Cut),
+            };
+            if let Some(end) = end {
+                return Poll::Ready(end);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// When to say something again.

@@ -6,8 +6,10 @@ use std::{
 };
 
 use lockcore::{Mode, manager::Refusal};
-use tokio::{sync::oneshot, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 use crate::{
     Error, convert,
@@ -39,15 +41,29 @@ pub(super) struct Hold {
 /// Whether a hold is lost, and why.
 #[derive(Debug, Default)]
 pub(super) struct Loss {
-    pub(super) lost: CancellationToken,
-    pub(super) reason: OnceLock<Error>,
+    reason: OnceLock<Error>,
+    told: Notify,
 }
 
 impl Loss {
+    /// Says that the hold is lost. The first reason is the one that counts.
     pub(super) fn tell(&self, reason: Error) {
-        // The first reason is the one that counts.
-        let _ = self.reason.set(reason);
-        self.lost.cancel();
+        if self.reason.set(reason).is_ok() {
+            self.told.notify_waiters();
+        }
+    }
+
+    pub(super) fn reason(&self) -> Option<&Error> {
+        self.reason.get()
+    }
+
+    /// Resolves once the hold is lost.
+    pub(super) async fn told(&self) {
+        // Counts from here on, so that what is said after the look is not missed.
+        let told = self.told.notified();
+        if self.reason.get().is_none() {
+            told.await;
+        }
     }
 }
 

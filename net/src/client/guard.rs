@@ -53,7 +53,7 @@ impl Guard {
             self.hold.loss.tell(Error::SessionExpired);
         }
         let in_limit = self.hold.end.is_none_or(|end| Instant::now() < end);
-        in_limit && !self.hold.loss.lost.is_cancelled()
+        in_limit && self.hold.loss.reason().is_none()
     }
 
     /// Resolves when the hold is lost, with the reason.
@@ -65,7 +65,7 @@ impl Guard {
     ///
     /// Dropping the future does nothing.
     pub async fn lost(&self) -> Error {
-        let lost = self.hold.loss.lost.cancelled();
+        let lost = self.hold.loss.told();
         match self.hold.end {
             None => lost.await,
             Some(end) => tokio::select! {
@@ -103,7 +103,7 @@ impl Guard {
             let (id, limit) = ((*self.hold.id).into(), self.hold.limit.unwrap_or_default());
             Error::Revoked { id, reason: lockcore::manager::Refusal::HoldLimit { limit } }
         };
-        self.hold.loss.reason.get().cloned().unwrap_or_else(limit_passed)
+        self.hold.loss.reason().cloned().unwrap_or_else(limit_passed)
     }
 }
 

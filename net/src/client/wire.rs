@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt, stream::ReadyChunks};
 use lockcore::manager::Refusal;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -20,10 +19,7 @@ use crate::{
 /// After how long a silence a server that answers a question is pinged, and how long it has to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// How many messages are handled at once, at most.
-const BATCH: usize = 128;
-
-pub(super) type Inbound = ReadyChunks<Streaming<v1::ServerMessage>>;
+pub(super) type Inbound = Streaming<v1::ServerMessage>;
 
 /// Where the server is.
 #[derive(Clone, Debug)]
@@ -74,7 +70,7 @@ impl Address {
         let stream = client.session(UnboundedReceiverStream::new(messages)).await;
         let mut inbound = stream.map_err(failed)?.into_inner();
         match inbound.message().await.map_err(failed)?.and_then(|answer| answer.message) {
-            Some(Told::Opened(opened)) => Ok((opened, inbound.ready_chunks(BATCH))),
+            Some(Told::Opened(opened)) => Ok((opened, inbound)),
             Some(Told::Ended(v1::Ended { reason })) => Err(self.ended(reason)),
             answer => Err(failed(Status::internal(format!("its first answer is {answer:?}")))),
         }

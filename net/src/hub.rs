@@ -129,9 +129,13 @@ impl Hub {
         })
     }
 
+    pub(crate) fn requests_per_session(&self) -> usize {
+        self.limits.requests_per_session
+    }
+
     /// Refuses more claims than a session may have requests, before they fill the memory.
     pub(crate) fn admit_claims(&self, claims: usize, bytes: usize) -> Result<(), Status> {
-        let limit = self.limits.requests_per_session;
+        let limit = self.requests_per_session();
         let room = limit.saturating_mul(self.limits.id_bytes.saturating_add(CLAIM_BYTES));
         if claims <= limit && bytes <= room {
             return Ok(());

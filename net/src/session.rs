@@ -179,6 +179,7 @@ where
             session: link.session().get(),
             secret,
             lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+            requests: self.hub.requests_per_session() as u64,
         };
         let kept = self.hub.clone().keep_leases().boxed();
         self.stage = Stage::Opening { connected: Connected { link, outlet }, told, kept };

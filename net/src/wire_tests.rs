@@ -228,14 +228,14 @@ impl World {
     }
 
     fn resume(&mut self) -> v1::Resume {
-        let mut opened = v1::Opened { session: 9, secret: vec![0; 16], lease_ms: 9 };
+        let mut opened = v1::Opened { session: 9, secret: vec![0; 16], lease_ms: 9, requests: 9 };
         if !self.opened.is_empty() {
             opened = self.dice.of(&self.opened.clone());
         }
         if self.dice.below(10) == 0 {
             opened.secret.pop();
         }
-        let v1::Opened { session, secret, lease_ms } = opened;
+        let v1::Opened { session, secret, lease_ms, .. } = opened;
         let attempt = self.opened.len() as u64 + self.dice.below(200);
         v1::Resume { session, secret, attempt, lease_ms, claims: self.claims() }
     }

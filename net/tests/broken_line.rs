@@ -240,6 +240,37 @@ async fn an_expired_lease_loses_everything_and_the_next_request_begins_anew() {
     next.unlock().await.unwrap();
 }
 
+/// More than the server takes in would cost the session all that it has.
+#[tokio::test]
+async fn more_than_a_session_may_ask_for_is_refused_while_it_is_cut_off() {
+    let mut limits = lockcore_net::Limits::default();
+    limits.requests_per_session = 2;
+    let server = TestServer::start_with(lockcore_net::Server::new().limits(limits)).await;
+    let proxy = Proxy::to(server.address).await;
+    let far = connect(proxy.address, Duration::from_secs(300)).await;
+    let held = far.lock("held").await.unwrap();
+    proxy.cut_for_good();
+    let mut pending = Vec::new();
+    let refused = loop {
+        // The client may not have noticed the cut yet; what it asks before goes the same way.
+        let mut request = Box::pin(far.lock("asked"));
+        match (&mut request).now_or_never() {
+            Some(refused) => break refused.unwrap_err(),
+            None => pending.push(request),
+        }
+        tokio::task::yield_now().await;
+        pending.truncate(1);
+    };
+    let Error::Refused { reason: lockcore_net::Refusal::TooManyRequests { limit: 2 }, .. } =
+        refused
+    else {
+        panic!("{refused:?}")
+    };
+    proxy.mend();
+    let asked = in_time(pending.pop().unwrap()).await.unwrap();
+    assert!(held.is_held() && asked.is_held());
+}
+
 #[tokio::test]
 async fn a_client_that_closes_while_cut_off_tells_the_server_once_it_can() {
     let (server, proxy, far) = far().await;

@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, mem, sync::Arc};
 
+use lockcore::manager::Refusal;
 use tokio::sync::{mpsc, oneshot};
 
 use super::entry::{Entry, Hold, Loss, Stage, Terms, deadline};
@@ -22,6 +23,8 @@ pub(super) struct Book {
     line: Option<mpsc::UnboundedSender<v1::ClientMessage>>,
     /// Counts the lines.
     lines: u64,
+    /// How many requests may be claimed; `None` if nobody has said.
+    limit: Option<usize>,
     /// No more is asked: the session is to be closed.
     pub(super) closed: bool,
 }
@@ -56,6 +59,12 @@ impl Book {
         if self.closed {
             return Err(Error::Closed);
         }
+        if let Some(limit) =
+            self.limit.filter(|limit| self.line.is_none() && self.live.len() >= *limit)
+        {
+            let reason = Refusal::TooManyRequests { limit };
+            return Err(Error::Refused { id: id.into(), reason });
+        }
         let request = self.number();
         let deadline = deadline(terms.wait_limit);
         let entry =
@@ -63,6 +72,12 @@ impl Book {
         let mail = self.mail(|| Message::Lock(entry.lock(request)));
         self.live.insert(request, entry);
         Ok((request, mail))
+    }
+
+    /// Takes down how many requests the server lets the session have. While it cannot be reached, more
+    /// are refused here: it would not take them in.
+    pub(super) fn set_limit(&mut self, requests: u64) {
+        self.limit = usize::try_from(requests).ok().filter(|limit| *limit > 0);
     }
 
     /// Whether there are requests and no line.
@@ -174,6 +189,24 @@ impl Book {
         receiver
     }
 
+    /// Takes out the latest requests that the server has said nothing of, if there are more than it lets
+    /// the session have: it was about to refuse them.
+    pub(super) fn excess(&mut self) -> Vec<Entry> {
+        let claimed =
+            self.live.values().filter(|entry| !matches!(entry.stage, Stage::Ending { .. }));
+        let excess = claimed.count().saturating_sub(self.limit.unwrap_or(usize::MAX));
+        let unheard = |entry: &Entry| matches!(entry.stage, Stage::Asked { place: 0, .. });
+        let unheard = self.sorted().filter(|(_, entry)| unheard(entry));
+        let mut latest: Vec<u64> = unheard.map(|(request, _)| request).collect();
+        latest.drain(..latest.len().saturating_sub(excess));
+        latest.iter().filter_map(|request| self.live.remove(request)).collect()
+    }
+
+    /// The reason for what is more than the server takes.
+    pub(super) fn too_many(&self) -> Refusal {
+        Refusal::TooManyRequests { limit: self.limit.unwrap_or(usize::MAX) }
+    }
+
     fn sorted(&self) -> impl Iterator<Item = (u64, &Entry)> {
         let mut live: Vec<_> = self.live.iter().map(|(request, entry)| (*request, entry)).collect();
         live.sort_unstable_by_key(|(request, _)| *request);
@@ -230,4 +263,72 @@ const CLAIMS: usize = 1 << 20;
 
 pub(super) fn say(message: Message) -> v1::ClientMessage {
     v1::ClientMessage { message: Some(message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockcore::Mode;
+
+    use super::*;
+
+    const TERMS: Terms =
+        Terms { mode: Mode::Exclusive, wait_limit: None, hold_limit: None, owner: None };
+
+    fn ask(book: &mut Book) -> (u64, oneshot::Receiver<Result<Hold, Error>>) {
+        let (sender, answer) = oneshot::channel();
+        let (request, mail) = book.ask("123", TERMS, sender).expect("it is taken in");
+        mail.send();
+        (request, answer)
+    }
+
+    /// More claims than the server takes would cost the session.
+    #[test]
+    fn what_a_cut_kept_from_being_refused_is_not_claimed() {
+        let mut book = Book::default();
+        let (line, _heard) = mpsc::unbounded_channel();
+        book.set_limit(2);
+        book.opened(line);
+        let asked = [(); 4].map(|()| ask(&mut book));
+        book.queued(asked[3].0, 7);
+        book.cut();
+        let excess = book.excess();
+        for entry in excess {
+            entry.refused(Ok(book.too_many()));
+        }
+        let refused = asked.map(|(request, mut answer)| (request, answer.try_recv().is_ok()));
+        assert_eq!(refused, [(1, false), (2, true), (3, true), (4, false)]);
+        assert!(book.excess().is_empty());
+
+        let mut messages = book.resume(v1::Resume::default());
+        let Ok(v1::ClientMessage { message: Some(Message::Resume(resume)) }) = messages.try_recv()
+        else {
+            panic!("it is one message")
+        };
+        let claimed = resume.claims.into_iter().filter_map(|claim| claim.lock);
+        assert_eq!(claimed.map(|lock| lock.request).collect::<Vec<_>>(), [1, 4]);
+    }
+
+    #[test]
+    fn claims_that_do_not_fit_one_message_are_split() {
+        let mut book = Book::default();
+        let long = "x".repeat(CLAIMS / 3);
+        let _answers = [(); 8].map(|()| {
+            let (sender, answer) = oneshot::channel();
+            let (_, mail) = book.ask(&long, TERMS, sender).expect("it is taken in");
+            mail.send();
+            answer
+        });
+        let mut messages = book.resume(v1::Resume::default());
+        let mut claims = 0;
+        while let Ok(v1::ClientMessage { message: Some(message) }) = messages.try_recv() {
+            assert!(prost::Message::encoded_len(&say(message.clone())) <= CLAIMS + 1024);
+            let (Message::Claims(v1::Claims { claims: more })
+            | Message::Resume(v1::Resume { claims: more, .. })) = message
+            else {
+                panic!("{message:?}")
+            };
+            claims += more.len();
+        }
+        assert_eq!(claims, 8);
+    }
 }

@@ -105,13 +105,16 @@ impl Driver {
         let open = v1::Open { lease_ms: whole_millis(self.wanted) };
         line.send(say(Message::Open(open))).expect("the receiver is here");
         let (opened, inbound) = self.address.begin(channel, messages).await?;
-        let v1::Opened { session: number, secret, lease_ms } = opened;
+        let v1::Opened { session: number, secret, lease_ms, requests } = opened;
         let lease = Duration::from_millis(lease_ms);
         debug!("session {number} is open, with a lease of {lease:?}");
         self.session = Some(Session { number, secret, lease, attempts: 0 });
         self.shared.lease.start(sent, lease);
         // Requests follow only here: if the opening fails, nothing is left at the server that holds.
-        self.shared.with(|book| book.opened(line));
+        self.shared.with(|book| {
+            book.set_limit(requests);
+            book.opened(line);
+        });
         Ok(inbound)
     }
 
@@ -121,6 +124,10 @@ impl Driver {
         channel: LocksClient<Channel>,
         mut session: Session,
     ) -> Result<Inbound, Failure> {
+        let (excess, reason) = self.shared.with(|book| (book.excess(), book.too_many()));
+        for entry in excess {
+            entry.refused(Ok(reason.clone()));
+        }
         session.attempts += 1;
         self.session = Some(session.clone());
         let sent = Instant::now();
@@ -139,6 +146,7 @@ impl Driver {
         if !self.shared.lease.renew(sent, lease) {
             return Err(Failure::Over(self.expired()));
         }
+        self.shared.with(|book| book.set_limit(opened.requests));
         for (request, entry) in self.shared.with(|book| book.heard()) {
             entry.released(request);
         }

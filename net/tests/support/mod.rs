@@ -132,7 +132,7 @@ impl RawSession {
     }
 
     pub fn how_to_resume(&self, attempt: u64, claims: Vec<v1::Claim>) -> v1::Resume {
-        let v1::Opened { session, secret, lease_ms } = self.opened.clone();
+        let v1::Opened { session, secret, lease_ms, .. } = self.opened.clone();
         v1::Resume { session, secret, attempt, lease_ms, claims }
     }
 

@@ -22,6 +22,14 @@ pub(crate) struct Links {
     next: u32,
 }
 
+impl Links {
+    /// Returns whether nobody is ahead.
+    #[inline]
+    pub(crate) fn is_head(self) -> bool {
+        self.prev == NONE
+    }
+}
+
 impl List {
     #[inline]
     pub(crate) const fn new() -> Self {

@@ -174,7 +174,7 @@ impl<N> State<N> {
     #[inline(never)]
     fn leave<I, S, R: RawMutex>(&mut self, shards: &Shards<I, S, R>) {
         if let Self::Queued(ticket) = mem::replace(self, Self::Done) {
-            shards.place_of(ticket.hash).cancel(ticket);
+            shards.cancel(ticket);
         }
     }
 

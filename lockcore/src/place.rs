@@ -96,8 +96,8 @@ impl<'a, I: Hash, S: BuildHasher, R: RawMutex> Place<'a, I, S, R> {
 }
 
 impl<'a, I, S, R: RawMutex> Place<'a, I, S, R> {
-    #[inline]
-    pub(crate) fn cancel(&self, ticket: Ticket) {
+    /// Passes on a turn that has come.
+    pub(crate) fn cancel_turn(&self, ticket: Ticket) {
         let due = self.diverted().table.cancel(ticket);
         due.wake();
     }

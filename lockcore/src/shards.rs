@@ -13,7 +13,7 @@ use hashbrown::DefaultHashBuilder;
 use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::{
-    due::{Due, WakeInTheEnd},
+    due::{Due, Turns, WakeInTheEnd},
     from_borrowed::FromBorrowed,
     handles::{Hold, Mode, NoTurn, Status, Ticket, Watch},
     place::Place,
@@ -222,6 +222,17 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
     pub(crate) fn unwatch(&self, Watched { table, watch }: Watched) {
         let unused = self.tables[table].0.lock().unwatch(watch);
         drop(unused);
+    }
+
+    /// Leaves the queue, or passes on a turn that has come.
+    #[inline]
+    pub(crate) fn cancel(&self, ticket: Ticket) {
+        let left = self.table(ticket.hash).leave(&ticket);
+        match left {
+            Some((own, Turns::None)) => drop(own),
+            Some((own, turns)) => Due::<I, _>::of_leaver(turns, own).wake(),
+            None => self.place_of(ticket.hash).cancel_turn(ticket),
+        }
     }
 
     /// Releases a hold, which is not to be used again.

@@ -286,15 +286,29 @@ impl<I, W, S> LockTable<I, W, S> {
     /// If the ticket is another table's and fits nothing here; otherwise somebody else's place is
     /// taken for it.
     pub fn cancel(&mut self, ticket: Ticket) -> Due<I, W> {
-        let ticket = match self.take_turn(ticket) {
-            Ok(hold) => return self.release(hold),
-            Err(NoTurn::Closed) => return Due::of_turns(Turns::default()),
-            Err(NoTurn::Waits(ticket)) => ticket,
-        };
-        let index = self.waiters[ticket.slot as usize].queue as usize;
+        match self.leave(&ticket) {
+            Some((own, turns)) => Due::of_leaver(turns, own),
+            None => match self.take_turn(ticket) {
+                Ok(hold) => self.release(hold),
+                Err(NoTurn::Closed) => Due::of_turns(Turns::default()),
+                Err(NoTurn::Waits(_)) => unreachable!("who waits has left"),
+            },
+        }
+    }
+
+    /// Leaves the queue if the ticket waits, which uses it up: returns what it had for its turn, and
+    /// whose turn that makes come. It frees no id, as a queue of waiters has holders.
+    #[inline]
+    pub(crate) fn leave(&mut self, ticket: &Ticket) -> Option<(W, Turns<W>)> {
+        let waiter = &self.waiters[ticket.slot as usize];
+        if waiter.out().is_some() {
+            return None;
+        }
+        let (index, was_head) = (waiter.queue as usize, waiter.links.is_head());
         let own = self.queues[index].leave(&mut self.waiters, ticket.slot);
-        // A queue of waiters has holders, so leaving it frees no id.
-        Due::of_leaver(self.hand_over(index), own)
+        // Whoever is behind the head waits for it (invariant 5), whoever else leaves.
+        let turns = if was_head { self.hand_over(index) } else { Turns::default() };
+        Some((own, turns))
     }
 
     /// Releases a hold; the head of the queue, or every shared request at the head, holds next: O(1)

@@ -295,16 +295,24 @@ fn two_threads<L: BlockingLocks<Id = u64>>() -> Measure {
 }
 
 /// Futures that wait for one id, each at its place; `None` is one that was cancelled.
-struct Waiters<F>(Vec<Pin<Box<Option<F>>>>);
+pub struct Waiters<F>(Vec<Pin<Box<Option<F>>>>);
 
 impl<F: Future> Waiters<F> {
-    fn prepare(count: usize, future: impl Fn() -> F) -> Self {
+    /// Makes so many futures, which are to be polled.
+    pub fn prepare(count: usize, future: impl Fn() -> F) -> Self {
         Self((0..count).map(|_| Box::pin(Some(future()))).collect())
     }
 
-    fn poll(&mut self, waiter: usize) {
+    /// Lets one join the queue.
+    pub fn poll(&mut self, waiter: usize) {
         let future = self.0[waiter].as_mut().as_pin_mut().expect("the place has a future");
         assert!(matches!(poll_once(future), Poll::Pending), "somebody holds the id");
+    }
+
+    /// Drops one.
+    #[inline]
+    pub fn cancel(&mut self, waiter: usize) {
+        self.0[waiter].set(None);
     }
 }
 
@@ -330,7 +338,7 @@ fn leave_and_join<L: AsyncLocks<Id = u64>>(
         black_box(&holder);
         let chosen = random.choose_multiple(0..count, CANCELLED);
         let start = Instant::now();
-        chosen.iter().for_each(|waiter| waiters.0[*waiter].set(None));
+        chosen.iter().for_each(|waiter| waiters.cancel(*waiter));
         let left = Instant::now();
         for waiter in chosen {
             waiters.0[waiter].set(Some(locks.lock(&7)));

@@ -15,7 +15,7 @@ use lockable::LockPool;
 use lockcore::KeyedMutex;
 use lockcore_benches::{
     peers::{AsyncLocks, BlockingLocks, Id, LockedTable, Peer, WithoutSlots, Yields},
-    rows::{TASKS, lock_and_release, names, small_ids, take_turns},
+    rows::{TASKS, Waiters, lock_and_release, names, small_ids, take_turns},
 };
 use lockmap::LockMap;
 use tokio::{runtime, sync::Mutex as TokioMutex};
@@ -48,6 +48,7 @@ const CASES: &[Case] = cases! {
     "uncontended-str" uncontended_str: KeyedMutex<CompactString>,
         WithoutSlots<CompactString>, KeyedMutex<String>, LockedTable<String>, LockPool<String>,
         LockMap<String, ()>;
+    "cancel" cancel: KeyedMutex<u64>, TokioMutex<()>, IntrusiveMutex<()>, LockPool<u64>;
     "hand-off" hand_off: KeyedMutex<u64>, WithoutSlots<u64>, Yields, TokioMutex<()>, IntrusiveMutex<()>, LockPool<u64>;
 };
 
@@ -146,4 +147,15 @@ fn hand_off<L: AsyncLocks<Id = u64>>() {
     runtime.block_on(async { tokio::spawn(take_turns(locks, 10)).await.expect("no task panics") });
     let turns = OPERATIONS / TASKS;
     collected(|| runtime.block_on(take_turns(locks, turns)));
+}
+
+/// Cancels all that wait for one id, in any order.
+fn cancel<L: AsyncLocks<Id = u64>>() {
+    let locks: &'static L = Box::leak(Box::new(L::create()));
+    let _holder = locks.blocking_lock(&7);
+    let mut waiters = Waiters::prepare(OPERATIONS as usize, || locks.lock(&7));
+    (0..OPERATIONS as usize).for_each(|waiter| waiters.poll(waiter));
+    let mut order: Vec<_> = (0..OPERATIONS as usize).collect();
+    fastrand::Rng::with_seed(1).shuffle(&mut order);
+    collected(|| order.iter().for_each(|waiter| waiters.cancel(*waiter)));
 }

@@ -84,15 +84,30 @@ impl Locks for LocksService {
         let none =
             || Status::invalid_argument("it must say what to revoke: an id, request or session");
         let target = target.ok_or_else(none)?;
-        let ended = self.hub.ask(|manager, now| match target {
-            Target::Id(id) => manager.revoke_id(now, &id, &note),
-            Target::Request(v1::RequestOfSession { session, request }) => {
-                manager.revoke(now, SessionId::new(session), request, &note).into()
-            }
-            Target::Session(session) => manager.expel(now, SessionId::new(session), &note).into(),
-        });
+        let ended = self.hub.act(|desk, now| {
+            let manager = &mut desk.manager;
+            Ok(match target {
+                Target::Id(id) => manager.revoke_id(now, &id, &note),
+                Target::Request(v1::RequestOfSession { session, request }) => {
+                    manager.revoke(now, SessionId::new(session), request, &note).into()
+                }
+                Target::Session(session) if session == desk.callers.session().get() => {
+                    return Err(of_all_callers(session));
+                }
+                Target::Session(session) => {
+                    manager.expel(now, SessionId::new(session), &note).into()
+                }
+            })
+        })?;
         Ok(Response::new(RevokeReply { ended: ended as u64 }))
     }
+}
+
+/// Without their session, go-syncer's callers could not be served.
+fn of_all_callers(session: u64) -> Status {
+    Status::failed_precondition(format!(
+        "session {session} is that of all callers of pb.Syncer, and lasts: end its ids or requests"
+    ))
 }
 
 fn listed(limit: u32) -> usize {

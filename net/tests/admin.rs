@@ -4,9 +4,12 @@ mod support;
 
 use lockcore_net::{
     Client, Error, Refusal,
-    proto::v1::{
-        IdInUse, ListIdsRequest, ListSessionsRequest, Mode, RequestOfSession, RevokeRequest,
-        locks_client::LocksClient, revoke_request::Target,
+    proto::{
+        pb,
+        v1::{
+            IdInUse, ListIdsRequest, ListSessionsRequest, Mode, RequestOfSession, RevokeRequest,
+            locks_client::LocksClient, revoke_request::Target,
+        },
     },
 };
 use support::{TestServer, in_time};
@@ -130,4 +133,25 @@ async fn a_hold_a_request_and_a_session_can_be_ended() {
 
     let nothing = RevokeRequest::default();
     assert_eq!(locks.revoke(nothing).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+/// It has no client that could open another one.
+#[tokio::test]
+async fn the_session_of_go_syncers_callers_cannot_be_ended() {
+    let server = TestServer::start().await;
+    let (callers, mut locks) = (server.syncer().await, locks(&server).await);
+    let lock = async |id: &str| {
+        let request = pb::LockRequest { id: id.to_owned(), locktimeout: "1h".to_owned() };
+        in_time(callers.clone().lock(request)).await.unwrap();
+    };
+    lock("123").await;
+    let sessions = locks.list_sessions(ListSessionsRequest { limit: 1 }).await.unwrap();
+    let target = Some(Target::Session(sessions.into_inner().sessions[0].session));
+    let request = RevokeRequest { target, note: "maintenance".to_owned() };
+    let refused = locks.revoke(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert_eq!(server.status("123").await, (1, 0));
+    lock("456").await;
+    assert_eq!(revoke(&mut locks, Target::Id("123".to_owned())).await, 1);
+    lock("123").await;
 }

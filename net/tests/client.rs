@@ -17,6 +17,7 @@ use std::{
 use futures::{FutureExt, future::join_all};
 use lockcore_net::{Client, Error, Refusal, Server};
 use support::{TestServer, in_time, url};
+use tokio::runtime;
 
 /// Lets a lock request reach the server: a client's messages are handled in order.
 async fn queue(client: &Client, request: &mut (impl Future + Unpin)) {
@@ -369,4 +370,21 @@ async fn no_two_hold_one_id_and_nobody_is_forgotten() {
     for id in 0..4 {
         server.until(&id.to_string(), 0, 0).await;
     }
+}
+
+/// Nobody has looked at the task that reads before its runtime is gone.
+#[test]
+fn a_client_that_outlives_the_runtime_it_was_made_in_is_closed() {
+    let runtime = || runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let serving = runtime::Runtime::new().unwrap();
+    let server = serving.block_on(TestServer::start());
+    let made_in = runtime();
+    let client = made_in.block_on(server.client());
+    drop(made_in);
+    runtime().block_on(async {
+        let error = in_time(client.lock("123")).await.unwrap_err();
+        assert!(matches!(error, Error::Closed), "{error:?}");
+        let error = in_time(client.close()).await.unwrap_err();
+        assert!(matches!(error, Error::NotToldClosed), "{error:?}");
+    });
 }

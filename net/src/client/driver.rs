@@ -1,7 +1,7 @@
 //! [`Driver`]: the one task of a client, which keeps its session alive.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -94,9 +94,14 @@ impl Driver {
     }
 
     /// Drives the client to its end.
-    pub(super) async fn run(mut self, inbound: Inbound) {
-        let mut over = Over { shared: self.shared.clone(), told: false };
-        over.told = self.drive(inbound).await;
+    ///
+    /// Dropping the future is the end, too, also before its first poll.
+    pub(super) fn run(mut self, inbound: Inbound) -> impl Future<Output = ()> {
+        let over = Over { shared: self.shared.clone(), told: false };
+        async move {
+            let mut over = over;
+            over.told = self.drive(inbound).await;
+        }
     }
 
     /// Returns whether the server knows of the end.

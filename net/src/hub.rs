@@ -23,6 +23,9 @@ const CALLS: usize = 1_000_000;
 /// How many bytes a claim has in a message, at most, beside those of its id.
 const CLAIM_BYTES: usize = 128;
 
+/// How many bytes a message has at most.
+const MESSAGE_BYTES: usize = 4 << 20;
+
 /// What a connection is told, in order.
 pub(crate) type Outlet = mpsc::UnboundedReceiver<Event>;
 
@@ -133,14 +136,20 @@ impl Hub {
         self.limits.requests_per_session
     }
 
-    /// Refuses more claims than a session may have requests, before they fill the memory.
+    /// Refuses claims that would fill more memory than those of a full session or of one message.
+    ///
+    /// They may be of more requests than a session may have: a client that was cut off does not know
+    /// yet which of them are refused.
     pub(crate) fn admit_claims(&self, claims: usize, bytes: usize) -> Result<(), Status> {
         let limit = self.requests_per_session();
         let room = limit.saturating_mul(self.limits.id_bytes.saturating_add(CLAIM_BYTES));
-        if claims <= limit && bytes <= room {
+        let room = room.max(MESSAGE_BYTES);
+        if claims <= room / CLAIM_BYTES && bytes <= room {
             return Ok(());
         }
-        Err(Status::resource_exhausted(format!("a session has at most {limit} requests to claim")))
+        Err(Status::resource_exhausted(format!(
+            "{claims} claims of {bytes} bytes are too many for a session of {limit} requests"
+        )))
     }
 
     /// Sees to it that a restart finds the longest lease.

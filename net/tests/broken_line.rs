@@ -6,7 +6,7 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 
 use futures::FutureExt;
 use lockcore_net::{
-    Client, ClientOptions, Error,
+    Client, ClientOptions, Error, Limits, Refusal, Server,
     proto::{pb, pb::syncer_client::SyncerClient},
 };
 use support::{
@@ -324,4 +324,28 @@ async fn a_caller_whose_line_is_cut_leaves_the_queue() {
     guard.unlock().await.unwrap();
     assert!(in_time(waiting).await.unwrap().is_err());
     assert_eq!(server.status("123").await, (0, 0));
+}
+
+#[tokio::test]
+async fn asking_for_too_much_while_cut_off_costs_what_is_too_much_and_nothing_else() {
+    let mut limits = Limits::default();
+    limits.requests_per_session = 2;
+    let server = TestServer::start_with(Server::new().limits(limits)).await;
+    let proxy = Proxy::to(server.address).await;
+    let far = connect(proxy.address, Duration::from_secs(3)).await;
+    let held = [far.lock("1").await.unwrap(), far.lock("2").await.unwrap()];
+    proxy.cut_for_good();
+    let mut asked: Vec<_> = ["3", "4", "5"].iter().map(|id| Box::pin(far.lock(id))).collect();
+    asked.iter_mut().for_each(ask);
+    proxy.mend();
+    for asked in asked {
+        let error = in_time(asked).await.unwrap_err();
+        let Error::Refused { reason: Refusal::TooManyRequests { limit: 2 }, .. } = error else {
+            panic!("{error:?}")
+        };
+    }
+    for held in held {
+        assert!(held.is_held());
+        held.unlock().await.unwrap();
+    }
 }

@@ -146,18 +146,25 @@ async fn claims_that_do_not_fit_one_message_come_before() {
 }
 
 #[tokio::test]
-async fn more_claims_than_requests_may_be_are_not_taken_in() {
+async fn more_claims_than_there_is_room_for_are_not_taken_in() {
     let mut limits = lockcore_net::Limits::default();
     limits.requests_per_session = 2;
     let server = TestServer::start_with(lockcore_net::Server::new().limits(limits)).await;
+    let claims = |count| (1..=count).map(|request| claim(request, "123", State::Place(0)));
     let session = server.session().await;
-    let claims = (1..=3).map(|request| claim(request, "123", State::Place(0))).collect();
-    let back = RawSession::unopened(server.address).await;
-    back.say(Say::Claims(v1::Claims { claims }));
-    let status = back.ended().await;
+    let mut back = session.resume(server.address, 1, claims(3).collect()).await;
+    back.granted(1).await;
+    back.queued(2).await;
+    assert_eq!(back.refused(3).await, Reason::TooManyRequests(2));
+
+    let endless = RawSession::unopened(server.address).await;
+    for _ in 0..2 {
+        endless.say(Say::Claims(v1::Claims { claims: claims(20_000).collect() }));
+    }
+    let status = endless.ended().await;
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert_eq!(status.message(), "a session has at most 2 requests to claim");
-    drop(session);
+    assert!(status.message().starts_with("40000 claims of"), "{status}");
+    assert!(status.message().ends_with("are too many for a session of 2 requests"), "{status}");
 }
 
 #[tokio::test]

@@ -117,3 +117,29 @@ async fn lock_all_in_opposite_orders_goes_on() {
     }
     server.until("x", 0, 0).await;
 }
+
+#[tokio::test]
+async fn a_circle_of_many_long_ids_is_told() {
+    const LONG: usize = 2100;
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let id = |number: usize| format!("{:01024}", number % LONG);
+    let transactions: Vec<_> = (0..LONG).map(|_| client.transaction()).collect();
+    let mut held = Vec::new();
+    for (number, transaction) in transactions.iter().enumerate() {
+        held.push(transaction.lock(&id(number)).await.unwrap());
+    }
+    let ids: Vec<_> = (1..=LONG).map(id).collect();
+    let waiting = transactions.iter().zip(&ids);
+    let mut waiting: Vec<_> =
+        waiting.map(|(transaction, id)| Box::pin(transaction.lock(id))).collect();
+    let last = waiting.pop().unwrap();
+    for waiting in &mut waiting {
+        assert!(waiting.now_or_never().is_none());
+    }
+    let error = in_time(last).await.unwrap_err();
+    let Error::Refused { reason: Refusal::Deadlock { circle }, .. } = error else {
+        panic!("it is another")
+    };
+    assert_eq!(circle.len(), LONG);
+}

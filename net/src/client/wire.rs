@@ -52,7 +52,9 @@ impl Address {
     /// Makes a connection.
     pub(super) async fn connect(&self) -> Result<LocksClient<Channel>, Error> {
         let connected = self.endpoint.connect().await;
-        connected.map(LocksClient::new).map_err(|source| self.nobody(Some(source)))
+        let connected = connected.map_err(|source| self.nobody(Some(source)))?;
+        // A circle of waits has no limit. One that is not taken in would be told again and again.
+        Ok(LocksClient::new(connected).max_decoding_message_size(usize::MAX))
     }
 
     /// The error of a server that does not answer.

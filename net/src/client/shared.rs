@@ -77,11 +77,12 @@ impl Shared {
         is_held
     }
 
-    /// Closes the session. What is held is lost by it, and what is waited for fails.
+    /// Closes the session. What is held is lost by it, and what is waited for fails: before the server
+    /// hears of it, which gives away then what was held.
     pub(super) fn close(&self) {
         let (failed, mail) = self.with(Book::close);
-        mail.send();
         fail(failed, &Error::Closed);
+        mail.send();
         self.look.notify_one();
     }
 
@@ -103,5 +104,65 @@ impl Shared {
 pub(super) fn fail(entries: Vec<Entry>, error: &Error) {
     for entry in entries {
         entry.fail(error.clone());
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::{
+        pin::pin,
+        sync::atomic::{AtomicBool, Ordering},
+        task::{Context, Wake, Waker},
+    };
+
+    use lockcore::Mode;
+    use tokio::sync::mpsc;
+    use tonic::transport::Endpoint;
+
+    use super::*;
+    use crate::proto::v1::{self, ClientMessage};
+
+    type Said = mpsc::UnboundedReceiver<ClientMessage>;
+
+    /// A session with one hold, and what is said to the server from there on.
+    pub(in super::super) fn holding() -> (Arc<Shared>, Hold, Said) {
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let shared = Shared::new(LocksClient::new(channel));
+        let (line, mut said) = mpsc::unbounded_channel();
+        shared.with(|book| book.opened(line));
+        shared.lease.start(tokio::time::Instant::now(), std::time::Duration::from_secs(300));
+        let terms =
+            Terms { mode: Mode::Exclusive, wait_limit: None, hold_limit: None, owner: None };
+        let (sender, _answer) = oneshot::channel();
+        let request = shared.ask("123", terms, sender).unwrap();
+        said.try_recv().unwrap();
+        let (_, hold) = shared.with(|book| book.granted(request, 1)).unwrap();
+        (shared, hold, said)
+    }
+
+    /// Looks, when it is woken, whether the server was told something.
+    struct Looks {
+        said: Mutex<Said>,
+        woken: AtomicBool,
+    }
+
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            assert!(self.said.lock().try_recv().is_err(), "the server was told before");
+            self.woken.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn closing_loses_what_is_held_before_the_server_can_give_it_away() {
+        let (shared, hold, said) = holding();
+        let looks = Arc::new(Looks { said: Mutex::new(said), woken: AtomicBool::new(false) });
+        let waker = Waker::from(looks.clone());
+        let mut lost = pin!(hold.loss.lost.cancelled());
+        assert!(lost.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        shared.close();
+        assert!(looks.woken.load(Ordering::Relaxed));
+        let told = looks.said.lock().try_recv().unwrap().message;
+        assert_eq!(told, Some(v1::client_message::Message::Close(v1::Close {})));
     }
 }

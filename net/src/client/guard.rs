@@ -93,7 +93,8 @@ impl Guard {
         self.released = true;
         let (sender, ended) = oneshot::channel();
         if !self.handle.shared.release(&self.hold, Some(sender)) {
-            return Err(self.why_lost());
+            // Whoever took it out of the book is about to say why.
+            return Err(self.lost().await);
         }
         ended.await.unwrap_or(Err(Error::Closed))
     }
@@ -112,5 +113,24 @@ impl Drop for Guard {
         if !self.released {
             self.handle.shared.release(&self.hold, None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::client::shared::{fail, tests::holding};
+
+    #[tokio::test]
+    async fn an_unlock_that_meets_a_loss_says_its_reason() {
+        let (shared, hold, _said) = holding();
+        let guard = Guard::new(Arc::new(Handle { shared: shared.clone() }), hold);
+        let lost = shared.with(|book| book.give_up());
+        let mut unlocking = Box::pin(guard.unlock());
+        assert!((&mut unlocking).now_or_never().is_none(), "the reason is yet to be told");
+        fail(lost, &Error::SessionExpired);
+        assert!(matches!(unlocking.await, Err(Error::SessionExpired)));
     }
 }

@@ -169,6 +169,16 @@ async fn signal(pid: u32, signal: &str) {
     assert!(kill.await.unwrap().success());
 }
 
+/// A signal that was sent is yet to arrive.
+#[cfg(unix)]
+async fn until_stopped(pid: u32) {
+    let is_stopped = async || {
+        let state = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output();
+        String::from_utf8(state.await.unwrap().stdout).unwrap().trim().starts_with('T')
+    };
+    in_time(async { while !is_stopped().await {} }).await;
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_server_stopped_in_order_hands_its_sessions_on() {
@@ -229,6 +239,7 @@ async fn a_client_stopped_past_its_lease_knows_at_once_that_it_holds_nothing() {
     assert_eq!(said("holds ").await, "true");
 
     signal(pid, "-STOP").await;
+    until_stopped(pid).await;
     stdin.write_all(b"?\n").await.unwrap();
     let next = in_time(server.client().await.lock("123")).await.unwrap();
     assert!(next.token() > token);

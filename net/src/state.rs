@@ -11,7 +11,6 @@ use std::{
 use fs4::{FileExt, TryLockError};
 use lockcore::manager::Epoch;
 use parking_lot::Mutex;
-use tempfile::NamedTempFile;
 
 use crate::{Error, refusal::whole_millis};
 
@@ -82,10 +81,12 @@ impl StateDir {
     /// Replaces the file in one step: a reader finds this state or the one before, and finds this one
     /// after a power failure, too, once this has returned.
     fn write(&self, state: State) -> io::Result<()> {
-        let mut file = NamedTempFile::new_in(&self.path)?;
+        // Of one name, so that servers that are killed half-way leave one file and not many.
+        let next = self.path.join(NEXT);
+        let mut file = File::create(&next)?;
         file.write_all(text(state).as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(self.path.join(FILE))?;
+        file.sync_all()?;
+        fs::rename(next, self.path.join(FILE))?;
         sync_dir(&self.path)
     }
 }
@@ -114,6 +115,9 @@ fn sync_dir(_: &Path) -> io::Result<()> {
 }
 
 const FILE: &str = "state";
+
+/// What is to replace it, until it is whole.
+const NEXT: &str = "state.next";
 
 /// The state of the run after those; `None` if numbers are used up.
 fn begin(before: Option<State>) -> Option<State> {
@@ -188,6 +192,19 @@ mod tests {
         assert!(!dir.path().join(FILE).exists());
         state.keep(|| LEASE * 2).unwrap();
         assert!(dir.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn a_server_killed_while_it_writes_leaves_nothing_for_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        drop(open(path));
+        let state = fs::read(path.join(FILE)).unwrap();
+        fs::write(path.join(NEXT), &state[..state.len() / 2]).unwrap();
+        let (next, before) = open(path);
+        assert_eq!(before.map(|before| before.epoch), Some(Epoch::FIRST));
+        assert_eq!(next.epoch(), Epoch::FIRST.next().unwrap());
+        assert_eq!(fs::read_dir(path).unwrap().count(), 2, "nothing but the lock and the state");
     }
 
     #[test]

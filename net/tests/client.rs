@@ -5,6 +5,7 @@ mod support;
 use std::{
     error::Error as _,
     future::Future,
+    num::NonZeroU32,
     pin::pin,
     sync::{
         Arc,
@@ -387,4 +388,20 @@ fn a_client_that_outlives_the_runtime_it_was_made_in_is_closed() {
         let error = in_time(client.close()).await.unwrap_err();
         assert!(matches!(error, Error::NotToldClosed), "{error:?}");
     });
+}
+
+#[tokio::test]
+async fn a_client_that_asks_faster_than_it_is_read_keeps_what_it_holds() {
+    let pace = NonZeroU32::new(10).unwrap();
+    let server = TestServer::start_with(support::with_short_leases().pace(pace)).await;
+    let client = server.client_for(Duration::from_millis(1500)).await;
+    let held = client.lock("held").await.unwrap();
+    // What is asked for takes longer to be read than the lease is.
+    let all = (0..100).map(|id| {
+        let client = client.clone();
+        async move { client.lock(&(id % 50).to_string()).await.unwrap().unlock().await.unwrap() }
+    });
+    in_time(join_all(all)).await;
+    assert!(held.is_held());
+    in_time(held.unlock()).await.unwrap();
 }

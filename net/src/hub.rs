@@ -315,6 +315,8 @@ fn log(event: &Event) {
 
 #[cfg(test)]
 mod tests {
+    use lockcore::manager::{Ask, Claim, Claimed};
+
     use super::*;
 
     const LEASE: Duration = Duration::from_secs(10);
@@ -375,6 +377,71 @@ mod tests {
         let (secret, claims) = (Secret::new(1), &[]);
         let resume = Resume { session, secret, attempt: 1, lease: LEASE, claims };
         assert_eq!(hub.resume(resume).unwrap().lease, LEASE);
+    }
+
+    fn restart(hub: Arc<Hub>, dir: &std::path::Path) -> Arc<Hub> {
+        hub.shut_down();
+        drop(hub);
+        Hub::new(Limits::default(), Some(StateDir::open(dir).unwrap()))
+    }
+
+    fn resume(hub: &Hub, link: Link, claim: Claim<'_>) -> Outlet {
+        let (session, secret) = (link.session(), Secret::new(1));
+        let resume = Resume { session, secret, attempt: 1, lease: LEASE, claims: &[claim] };
+        hub.resume(resume).unwrap().outlet
+    }
+
+    fn told(outlet: &mut Outlet) -> Outcome {
+        let Event::Request { outcome, .. } = outlet.try_recv().unwrap() else { panic!("an end") };
+        outcome
+    }
+
+    /// Not promised: nobody was given the id, as far as the server that is started knows.
+    #[tokio::test]
+    async fn what_was_revoked_and_is_claimed_after_a_restart_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let hub = Hub::new(Limits::default(), Some(StateDir::open(dir.path()).unwrap()));
+        let Opened { link, mut outlet, .. } = open(&hub);
+        hub.clone().keep_leases().await.unwrap();
+        let ask = Ask::exclusive("123");
+        hub.ask(|manager, now| manager.lock(now, link, 1, ask)).unwrap();
+        let Outcome::Granted { token, .. } = told(&mut outlet) else { panic!("not granted") };
+        assert_eq!(hub.ask(|manager, now| manager.revoke_id(now, "123", "maintenance")), 1);
+
+        let hub = restart(hub, dir.path());
+        let claim = Claim { request: 1, ask, state: Claimed::Held { token } };
+        let told = told(&mut resume(&hub, link, claim));
+        assert!(
+            matches!(told, Outcome::Granted { token: again, .. } if again == token),
+            "{told:?}"
+        );
+    }
+
+    /// Not promised: only clients know the places, and this one had not heard of its own.
+    #[tokio::test]
+    async fn a_place_that_was_not_told_is_behind_those_that_were_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let hub = Hub::new(Limits::default(), Some(StateDir::open(dir.path()).unwrap()));
+        let [mut holder, first, mut second] = [(); 3].map(|()| open(&hub));
+        hub.clone().keep_leases().await.unwrap();
+        let ask = Ask::exclusive("123");
+        for opened in [&holder, &first, &second] {
+            hub.ask(|manager, now| manager.lock(now, opened.link, 1, ask)).unwrap();
+        }
+        let Outcome::Granted { token, .. } = told(&mut holder.outlet) else {
+            panic!("not granted")
+        };
+        let Outcome::Queued { place, .. } = told(&mut second.outlet) else { panic!("not queued") };
+
+        let hub = restart(hub, dir.path());
+        let claim = |state| Claim { request: 1, ask, state };
+        let _held = resume(&hub, holder.link, claim(Claimed::Held { token }));
+        let _first = resume(&hub, first.link, claim(Claimed::Waiting { place: None }));
+        let _second = resume(&hub, second.link, claim(Claimed::Waiting { place: Some(place) }));
+        let manager = &mut hub.desk.lock().manager;
+        manager.handle_timeout(manager.recovers_until().unwrap());
+        let queue: Vec<_> = manager.queue("123").map(|waiter| waiter.session).collect();
+        assert_eq!(queue, [second.link.session(), first.link.session()]);
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use std::{
 
 use futures::{FutureExt, future::join_all};
 use lockcore_net::{Client, Error, Refusal, Server};
-use support::{TestServer, in_time, url};
+use support::{TestServer, in_time, proxy::Proxy, url};
 use tokio::runtime;
 
 /// Lets a lock request reach the server: a client's messages are handled in order.
@@ -404,4 +404,25 @@ async fn a_client_that_asks_faster_than_it_is_read_keeps_what_it_holds() {
     in_time(join_all(all)).await;
     assert!(held.is_held());
     in_time(held.unlock()).await.unwrap();
+}
+
+#[test]
+fn a_question_whose_runtime_ends_is_not_answered() {
+    let (serving, asking) = (runtime::Runtime::new().unwrap(), runtime::Runtime::new().unwrap());
+    let server = serving.block_on(TestServer::start());
+    let proxy = serving.block_on(Proxy::to(server.address));
+    let client = serving.block_on(Client::connect(&url(proxy.address))).unwrap();
+    proxy.silence();
+    let (handle, (asked, begun)) = (asking.handle().clone(), std::sync::mpsc::channel());
+    let question = std::thread::spawn(move || {
+        let mut question = Box::pin(client.status("123"));
+        let _in_runtime = handle.enter();
+        assert!((&mut question).now_or_never().is_none());
+        asked.send(()).unwrap();
+        handle.block_on(question)
+    });
+    begun.recv().unwrap();
+    asking.shutdown_background();
+    let error = question.join().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
 }

@@ -22,6 +22,7 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use lockcore::manager::Refusal;
+use tonic::Status;
 
 use self::{driver::Driver, shared::Shared, wire::Address};
 pub use self::{guard::Guard, request::Request, transaction::Transaction};
@@ -250,8 +251,8 @@ impl Client {
         // A call that is dropped half-way resets its stream, and a peer that sees too many of these
         // ends the connection: so the call goes on by itself.
         let answer = tokio::spawn(async move { channel.status(request).await }).await;
-        let answer = answer.expect("the call is not aborted, and does not panic");
         answer
+            .unwrap_or_else(|_| Err(Status::cancelled("the runtime has ended")))
             .map(|reply| reply.into_inner())
             .map_err(|status| Error::Unanswered { source: status.into() })
     }

@@ -261,8 +261,10 @@ fn limits_hold_in_the_recovery_window_and_at_its_end() {
     }
     let waiters = Refused(number, 3, Refusal::TooManyWaiters { limit: 2 });
     assert_eq!(manager.said(), [Queued(number, 1, 1), Queued(number, 2, 2), waiters]);
-    let another = manager.resume(1, SessionId::new(1), 1, &[]);
-    assert_eq!(another, Err(Refusal::TooManySessions { limit: 1 }));
+    let too_many = Refusal::TooManySessions { limit: 1 };
+    assert_eq!(manager.0.open(second(1), LEASE, SECRET), Err(too_many.clone()));
+    assert!(manager.resume(1, SessionId::new(1), 1, &[]).is_ok(), "it was there before");
+    assert_eq!(manager.resume(1, SessionId::new(2), 1, &[]), Err(too_many));
     manager.timeout(10);
     let ids = Refused(number, 2, Refusal::TooManyIds { limit: 1 });
     assert_eq!(manager.said(), [Granted(number, 1), ids]);

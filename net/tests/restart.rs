@@ -133,6 +133,25 @@ async fn what_a_client_held_that_does_not_come_back_is_given_away_after_its_leas
 }
 
 #[tokio::test]
+async fn newcomers_take_no_room_from_those_who_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let start = || Syncer::start(&["--port", "0", "--state-dir", path, "--max-sessions", "2"]);
+    let mut syncer = start();
+    let proxy = Proxy::to(syncer.address().await).await;
+    let options = ClientOptions::new().lease(LEASE);
+    let client = options.connect(&url(proxy.address)).await.unwrap();
+    let guard = client.lock("123").await.unwrap();
+
+    syncer.kill().await;
+    let mut syncer = start();
+    let address = syncer.address().await;
+    let _newcomer = options.connect(&url(address)).await.unwrap();
+    proxy.lead_to(address);
+    in_time(guard.unlock()).await.unwrap();
+}
+
+#[tokio::test]
 async fn many_restarts_in_a_row_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut house = House::start(dir.path()).await;

@@ -10,7 +10,8 @@ use super::{LockManager, Refusal, session::Key};
 pub struct Limits {
     /// Length of an id in bytes: 1024 by default.
     pub id_bytes: usize,
-    /// Sessions, attached or not: 100,000 by default.
+    /// Sessions, attached or not: 100,000 by default. As many of earlier runs may come back after a
+    /// restart, whoever has come before them.
     pub sessions: usize,
     /// Ids in use: 10,000,000 by default.
     pub ids: usize,

@@ -26,6 +26,8 @@ pub(super) struct Recovery {
     claimed: BTreeMap<Arc<str>, Greatest>,
     /// Sessions that ended in the window: they are not made again.
     pub(super) ended: BTreeSet<SessionId>,
+    /// How many sessions were made again.
+    returned: usize,
 }
 
 /// The greatest tokens of an id that were claimed, by those who hold and by those who do not.
@@ -94,12 +96,17 @@ impl LockManager {
         resume: Resume<'_>,
     ) -> Result<Opened, Refusal> {
         let Resume { session, secret, attempt, lease, claims } = resume;
-        let recovery = self.recovery.as_ref();
+        let limit = self.limits.sessions;
+        let recovery = self.recovery.as_mut();
         let recovery = recovery.filter(|_| self.epoch.is_after(session.get()));
-        recovery
+        let recovery = recovery
             .filter(|recovery| !recovery.ended.contains(&session))
             .ok_or(Refusal::SessionExpired { session })?;
-        self.admit_session()?;
+        // Newcomers take no room from those who may hold.
+        if recovery.returned >= limit {
+            return Err(Refusal::TooManySessions { limit });
+        }
+        recovery.returned += 1;
         let opened = self.begin(now, Link { session, number: attempt }, lease, secret);
         for claim in claims {
             self.claim(now, Key { session, request: claim.request }, claim);

@@ -243,9 +243,9 @@ async fn an_expired_lease_loses_everything_and_the_next_request_begins_anew() {
 /// More than the server takes in would cost the session all that it has.
 #[tokio::test]
 async fn more_than_a_session_may_ask_for_is_refused_while_it_is_cut_off() {
-    let mut limits = lockcore_net::Limits::default();
+    let mut limits = Limits::default();
     limits.requests_per_session = 2;
-    let server = TestServer::start_with(lockcore_net::Server::new().limits(limits)).await;
+    let server = TestServer::start_with(Server::new().limits(limits)).await;
     let proxy = Proxy::to(server.address).await;
     let far = connect(proxy.address, Duration::from_secs(300)).await;
     let held = far.lock("held").await.unwrap();
@@ -261,9 +261,7 @@ async fn more_than_a_session_may_ask_for_is_refused_while_it_is_cut_off() {
         tokio::task::yield_now().await;
         pending.truncate(1);
     };
-    let Error::Refused { reason: lockcore_net::Refusal::TooManyRequests { limit: 2 }, .. } =
-        refused
-    else {
+    let Error::Refused { reason: Refusal::TooManyRequests { limit: 2 }, .. } = refused else {
         panic!("{refused:?}")
     };
     proxy.mend();

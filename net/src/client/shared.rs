@@ -158,7 +158,7 @@ pub(super) mod tests {
         let (shared, hold, said) = holding();
         let looks = Arc::new(Looks { said: Mutex::new(said), woken: AtomicBool::new(false) });
         let waker = Waker::from(looks.clone());
-        let mut lost = pin!(hold.loss.lost.cancelled());
+        let mut lost = pin!(hold.loss.told());
         assert!(lost.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         shared.close();
         assert!(looks.woken.load(Ordering::Relaxed));

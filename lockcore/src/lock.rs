@@ -46,7 +46,9 @@ impl<N> State<N> {
         }
     }
 
-    #[inline]
+    // Inlined for good, as the future's own `poll`: a guard that is returned in memory and read at once
+    // by wider loads waits for its stores, which took as long as all else of an uncontended lock.
+    #[inline(always)]
     fn poll<I, Q, S, R, G>(
         &mut self,
         shards: &Shards<I, S, R>,
@@ -249,7 +251,7 @@ where
 {
     type Output = Guard<'a, I, S, R>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shards, state } = self.get_mut();
         let guard = |hold| Guard::new(shards, expect_open(hold));
@@ -330,7 +332,7 @@ where
 {
     type Output = OwnedGuard<I, S, R>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shards, state } = self.get_mut();
         let guard = |hold| OwnedGuard::new(shards.clone(), expect_open(hold));

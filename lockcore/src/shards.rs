@@ -317,7 +317,7 @@ pub struct Config<S = DefaultHashBuilder> {
     /// no less than the number of tables, and at most 65,536; 0 for none. By default 4096, and none
     /// without the feature `std`.
     ///
-    /// An exclusive lock of an id that is alone in its slot needs no table, and a third of the time.
+    /// An exclusive lock of an id that is alone in its slot needs no table, and less than half the time.
     /// Slots are allocated by the first use and kept: 32 bytes each for an id of 8 bytes. A thread may
     /// have to spin until another is done with the few instructions of taking or leaving a slot, so
     /// they are not for interrupt handlers, nor where one thread can keep another from running for

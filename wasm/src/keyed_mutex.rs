@@ -1,6 +1,7 @@
 //! [`KeyedMutex`]: the class that JavaScript sees.
 
 use js_sys::{Function, Promise};
+use lockcore::Config;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
@@ -27,7 +28,9 @@ impl KeyedMutex {
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
         dispose_by_release();
-        Self { mutex: Mutex::new() }
+        // A page has one thread, and hardly more tasks at work than this.
+        let config = Config { shards: 1, slots: 64, ..Config::default() };
+        Self { mutex: Mutex::with_config(config) }
     }
 
     /// Locks `id`, waiting until every earlier request for it is gone.

@@ -142,6 +142,11 @@ fn block_on_for<F: Future + Unpin>(future: F, limit: Duration) -> Option<F::Outp
 }
 
 fn block<F: Future + Unpin>(mut future: F, limit: Option<Duration>) -> Option<F::Output> {
+    // A waker is allocated only if there is something to wait for.
+    if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop()))
+    {
+        return Some(output);
+    }
     let mut deadline = None;
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);

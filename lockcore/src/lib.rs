@@ -36,7 +36,7 @@
 //! | call | cost |
 //! |---|---|
 //! | `lock`, `try_lock` or `write`, and dropping the guard, where nobody contends | two exchanges of one word, no allocation, beyond making the id: some 90 instructions for a `u64` |
-//! | the same where another id with the same slot is in use, and `read` | two sections under a raw lock, one look-up each |
+//! | the same without slots or where another id of the slot is in use, and `read` | two sections under a raw lock, one look-up each: some 250 instructions without slots |
 //! | waiting, its hand-off, its cancelling anywhere in the queue | O(1) each, no allocation in steady state; 56 bytes with the future |
 //! | `status`, `is_locked`, `waiting` | O(1), under a raw lock |
 //! | `len`, `is_empty` | O(slots) |

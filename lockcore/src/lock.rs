@@ -6,7 +6,6 @@ use core::{
     fmt,
     future::Future,
     hash::{BuildHasher, Hash},
-    mem,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -64,7 +63,7 @@ impl<N> State<N> {
     {
         let Self::NewExclusive(id) = self else { return self.poll_again(shards, waker, resolve) };
         let place = shards.place((*id).borrow());
-        match place.try_slot((*id).borrow()) {
+        match place.try_first((*id).borrow()) {
             Some(hold) => {
                 let guard = resolve(Ok(hold));
                 // If dropping the id panics, so is the guard, and the turn passes on.
@@ -144,38 +143,27 @@ impl<N> State<N> {
         waker: &Waker,
         resolve: impl FnOnce(Result<Hold, Closed>) -> G,
     ) -> Poll<G> {
-        let mut spare = None;
         let Self::Queued(ticket) = self else { unreachable!("only a queued request has a turn") };
-        loop {
-            match shards.poll_turn(ticket, waker, &mut spare) {
-                Turn::Came(hold) => {
-                    *self = Self::Done;
-                    let guard = resolve(Ok(hold));
-                    // If dropping a waker panics, so is the guard, and the turn passes on.
-                    drop(spare);
-                    return Poll::Ready(guard);
-                }
-                Turn::Closed => {
-                    *self = Self::Done;
-                    drop(spare);
-                    return Poll::Ready(resolve(Err(Closed)));
-                }
+        let outcome = loop {
+            match shards.poll_turn(ticket, waker) {
+                Turn::Came(hold) => break Ok(hold),
+                Turn::Closed => break Err(Closed),
                 Turn::Waits => return Poll::Pending,
-                Turn::NeedsWaker => spare = Some(waker.clone()),
+                Turn::NeedsWaker => {
+                    if shards.leave_waker(ticket, waker.clone()) {
+                        return Poll::Pending;
+                    }
+                }
             }
-        }
+        };
+        *self = Self::Done;
+        Poll::Ready(resolve(outcome))
     }
 
+    /// Leaves what it is in; nobody looks at it again.
     #[inline]
     fn cancel<I, S, R: RawMutex>(&mut self, shards: &Shards<I, S, R>) {
-        if let Self::Queued(_) = self {
-            self.leave(shards);
-        }
-    }
-
-    #[inline(never)]
-    fn leave<I, S, R: RawMutex>(&mut self, shards: &Shards<I, S, R>) {
-        if let Self::Queued(ticket) = mem::replace(self, Self::Done) {
+        if let Self::Queued(ticket) = self {
             shards.cancel(ticket);
         }
     }

@@ -13,27 +13,38 @@ use crate::{
     from_borrowed::FromBorrowed,
     handles::{Hold, Mode, Status, Ticket},
     shards::{Shards, Table, Watched},
-    slots::{Slot, Slots, Whereabouts},
+    slots::{Slot, Whereabouts},
 };
 
 /// The slot of the ids of one hash, and the table behind it.
 pub(crate) struct Place<'a, I, S, R> {
     pub(crate) shards: &'a Shards<I, S, R>,
-    pub(crate) slot: &'a Slot<I>,
+    /// `None` if there are no slots.
+    pub(crate) slot: Option<&'a Slot<I>>,
     pub(crate) hash: u64,
 }
 
 impl<'a, I: Hash, S: BuildHasher, R: RawMutex> Place<'a, I, S, R> {
-    /// Locks `id` exclusively if no id of the slot is in use.
-    #[inline]
-    pub(crate) fn try_slot<Q: ?Sized>(&self, id: &Q) -> Option<Hold>
+    /// Locks `id` exclusively if nobody is ahead and that is likely: by its slot, or by its table where
+    /// most ids are there, since there are no slots or many ids in use.
+    #[inline(always)]
+    pub(crate) fn try_first<Q>(&self, id: &Q) -> Option<Hold>
     where
         I: FromBorrowed<Q>,
+        Q: Eq + ?Sized,
     {
-        Some(Hold::lone(self.hash, self.slot.try_hold(self.hash, id)?))
+        let token = match self.slot {
+            Some(slot) => match slot.try_hold(self.hash, id) {
+                None if slot.is_crowded() => self.shards.try_beside_others(self.hash, id),
+                token => token,
+            },
+            None => self.shards.try_alone(self.hash, id),
+        };
+        Some(Hold::lone(self.hash, token?))
     }
 
     /// Locks `id` if nobody is ahead.
+    #[inline]
     pub(crate) fn try_lock<Q>(&self, id: &Q, mode: Mode) -> Option<Hold>
     where
         I: FromBorrowed<Q>,
@@ -82,33 +93,49 @@ impl<'a, I: Hash, S: BuildHasher, R: RawMutex> Place<'a, I, S, R> {
     /// Turns an exclusive hold into a shared one; the caller wakes who is due.
     pub(crate) fn downgrade(&self, hold: Hold) -> (Hold, Due<I, Waker>) {
         let mut inside = self.divert();
-        let hold = inside.in_table(hold);
+        let hold = inside.in_table(&hold);
         inside.table.downgrade(hold)
     }
 
     /// Borrows the table, and diverts the slot to it.
     #[inline]
-    fn divert(&self) -> Inside<'a, I, S, R> {
+    pub(crate) fn divert(&self) -> Inside<'a, I, S, R> {
         let mut table = self.shards.table(self.hash);
-        let entries = self.slot.divert(&mut table);
-        Inside::new(self, table, entries)
+        let slot = self.slot.map(|slot| {
+            let entries = slot.divert(&mut table);
+            Diverted { slot, others: table.len() - entries }
+        });
+        Inside { table, slot }
     }
 }
 
 impl<'a, I, S, R: RawMutex> Place<'a, I, S, R> {
-    /// Passes on a turn that has come.
-    pub(crate) fn cancel_turn(&self, ticket: Ticket) {
-        let due = self.diverted().table.cancel(ticket);
+    /// Leaves the queue, or passes on a turn that has come.
+    #[inline(never)]
+    pub(crate) fn cancel(&self, ticket: &Ticket) {
+        let due = self.inside(self.shards.table(self.hash)).table.cancel(ticket.copy());
         due.wake();
     }
 
+    /// Releases a hold, which is not to be used again.
     #[inline]
-    pub(crate) fn release_in_table(&self, hold: Hold) {
-        let mut inside = self.diverted();
+    pub(crate) fn release_in_table(&self, hold: &Hold) {
+        let mut table = self.shards.table(self.hash);
+        if hold.queue().is_some()
+            && let Some(successor) = table.hand_over_to_one(hold)
+        {
+            drop(table);
+            return successor.wake();
+        }
+        let mut inside = self.inside(table);
         let hold = inside.in_table(hold);
-        let due = inside.table.release(hold);
-        drop(inside);
-        due.wake();
+        if hold.queue().is_none()
+            && let Some(id) = inside.table.remove_lone(&hold)
+        {
+            drop(inside);
+            return drop(id);
+        }
+        inside.release(hold);
     }
 
     /// Returns the id of a hold.
@@ -117,57 +144,66 @@ impl<'a, I, S, R: RawMutex> Place<'a, I, S, R> {
         I: Clone,
     {
         let table = self.shards.table(self.hash);
-        match self.slot.whereabouts(hold) {
+        match whereabouts(self.slot, hold) {
             Whereabouts::Slot(id) => id.clone(),
             Whereabouts::Queue(queue) => table.id(&hold.by_queue(queue)).clone(),
             Whereabouts::Table => table.id(hold).clone(),
         }
     }
 
-    /// Borrows the table, which has an id of the slot, so that the slot is diverted to it.
+    /// Of a borrowed table which has an id of the slot, so that the slot is diverted to it.
     #[inline]
-    fn diverted(&self) -> Inside<'a, I, S, R> {
-        let table = self.shards.table(self.hash);
-        let entries = self.slot.entries(&table);
-        Inside::new(self, table, entries)
+    fn inside(&self, table: MutexGuard<'a, R, Table<I, S>>) -> Inside<'a, I, S, R> {
+        let slot = self.slot.map(|slot| {
+            let others = table.len() - slot.entries(&table);
+            Diverted { slot, others }
+        });
+        Inside { table, slot }
     }
 }
 
-/// A borrowed table with a slot that is diverted to it.
-struct Inside<'a, I, S, R: RawMutex> {
-    table: MutexGuard<'a, R, Table<I, S>>,
-    slots: &'a Slots<I>,
+/// A borrowed table, with the slot that is diverted to it if there are slots.
+pub(crate) struct Inside<'a, I, S, R: RawMutex> {
+    pub(crate) table: MutexGuard<'a, R, Table<I, S>>,
+    slot: Option<Diverted<'a, I>>,
+}
+
+struct Diverted<'a, I> {
     slot: &'a Slot<I>,
     /// How many entries of the table are of other slots.
     others: usize,
 }
 
-impl<'a, I, S, R: RawMutex> Inside<'a, I, S, R> {
-    #[inline]
-    fn new(
-        place: &Place<'a, I, S, R>,
-        table: MutexGuard<'a, R, Table<I, S>>,
-        entries: usize,
-    ) -> Self {
-        let others = table.len() - entries;
-        Self { table, slots: place.shards.slots(), slot: place.slot, others }
-    }
-
+impl<I, S, R: RawMutex> Inside<'_, I, S, R> {
     /// Returns a hold as the table knows it, which may have been moved to it.
     #[inline]
-    fn in_table(&self, hold: Hold) -> Hold {
-        match self.slot.whereabouts(&hold) {
+    fn in_table(&self, hold: &Hold) -> Hold {
+        match whereabouts(self.slot.as_ref().map(|diverted| diverted.slot), hold) {
             Whereabouts::Slot(_) => unreachable!("the slot is diverted"),
             Whereabouts::Queue(queue) => hold.by_queue(queue),
-            Whereabouts::Table => hold,
+            Whereabouts::Table => hold.copy(),
         }
     }
+
+    /// Releases a hold that the table knows.
+    #[inline(never)]
+    fn release(mut self, hold: Hold) {
+        let due = self.table.release(hold);
+        drop(self);
+        due.wake();
+    }
+}
+
+#[inline]
+fn whereabouts<'a, I>(slot: Option<&'a Slot<I>>, hold: &Hold) -> Whereabouts<'a, I> {
+    slot.map_or(Whereabouts::Table, |slot| slot.whereabouts(hold))
 }
 
 impl<I, S, R: RawMutex> Drop for Inside<'_, I, S, R> {
     #[inline]
     fn drop(&mut self) {
-        let entries = self.table.len() - self.others;
-        self.slots.settle(self.slot, entries, &self.table);
+        if let Some(Diverted { slot, others }) = self.slot {
+            slot.settle(self.table.len() - others, &self.table);
+        }
     }
 }

@@ -108,6 +108,25 @@ impl Queue {
         waiter.into_waiting().expect("invariant 6: it is in the list")
     }
 
+    /// Lets an exclusive head hold in place of the exclusive holder, and returns what it had for its turn.
+    #[inline(always)]
+    pub(crate) fn replace_holder<W>(
+        &mut self,
+        waiters: &mut Slab<Waiter<W>>,
+        last_token: &mut u64,
+    ) -> Option<W> {
+        let head = waiters.get(self.waiters.head())?;
+        if head.mode != Mode::Exclusive {
+            return None;
+        }
+        let token = next_token(*last_token).expect("invariant 12: nobody waits in a closed table");
+        *last_token = token.get();
+        self.holders = Holders::Exclusive(token);
+        self.turns += 1;
+        self.waiting -= 1;
+        self.waiters.pop(waiters, Out::Turn(token))
+    }
+
     /// Makes the head a holder if the holders admit it, and returns its mode and what it had for its turn.
     #[inline]
     pub(crate) fn hand_over<W>(

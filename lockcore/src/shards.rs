@@ -5,6 +5,7 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{
     fmt,
     hash::{BuildHasher, Hash},
+    num::NonZeroU64,
     ptr,
     task::Waker,
 };
@@ -13,7 +14,7 @@ use hashbrown::DefaultHashBuilder;
 use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::{
-    due::{Due, Turns, WakeInTheEnd},
+    due::{Due, WakeInTheEnd},
     from_borrowed::FromBorrowed,
     handles::{Hold, Mode, NoTurn, Status, Ticket, Watch},
     place::Place,
@@ -71,7 +72,7 @@ impl<I, S: BuildHasher + Clone, R: RawMutex> Shards<I, S, R> {
     pub(crate) fn new(Config { shards, slots, idle_capacity, hasher }: Config<S>) -> Arc<Self> {
         let count = shards.min(MOST).next_power_of_two();
         let slots = match slots {
-            0 => Slots::diverted(count),
+            0 => Slots::new(0),
             slots => Slots::new(slots.min(MOST).max(count).next_power_of_two()),
         };
         let table = |_| {
@@ -94,11 +95,34 @@ impl<I: Hash, S: BuildHasher, R: RawMutex> Shards<I, S, R> {
     {
         let place = self.place(id);
         if mode == Mode::Exclusive
-            && let Some(hold) = place.try_slot(id)
+            && let Some(slot) = place.slot
+            && let Some(token) = slot.try_hold(place.hash, id)
         {
-            return Some(hold);
+            return Some(Hold::lone(place.hash, token));
         }
         place.try_lock(id, mode)
+    }
+
+    /// Locks `id` exclusively by its table if nobody is ahead, where there are no slots.
+    ///
+    /// It returns the token because a whole hold would be returned in memory: see [`Lock`](crate::Lock).
+    #[inline(never)]
+    pub(crate) fn try_alone<Q>(&self, hash: u64, id: &Q) -> Option<NonZeroU64>
+    where
+        I: FromBorrowed<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.table(hash).try_lone(hash, id)
+    }
+
+    /// As [`try_alone`](Self::try_alone), where there are slots.
+    #[inline(never)]
+    pub(crate) fn try_beside_others<Q>(&self, hash: u64, id: &Q) -> Option<NonZeroU64>
+    where
+        I: FromBorrowed<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.place_of(hash).divert().table.try_lone(hash, id)
     }
 
     /// Returns where `id` belongs.
@@ -151,7 +175,7 @@ impl<I: Hash, S: BuildHasher, R: RawMutex> Shards<I, S, R> {
         for slot in self.slots_of(index).filter(|slot| slot.holds()) {
             // It is settled if it is free by now.
             let entries = slot.divert(&mut table);
-            self.slots.settle(slot, entries, &table);
+            slot.settle(entries, &table);
         }
         table
     }
@@ -163,7 +187,7 @@ impl<I: Hash, S: BuildHasher, R: RawMutex> Shards<I, S, R> {
         for (index, table) in self.tables.iter().enumerate() {
             let table = table.0.lock();
             table.check();
-            let of_ids: Vec<_> = table.iter().map(|(id, _)| self.place(id).slot).collect();
+            let of_ids: Vec<_> = table.iter().filter_map(|(id, _)| self.place(id).slot).collect();
             for slot in self.slots_of(index) {
                 slot.check(of_ids.iter().filter(|of_id| ptr::eq(**of_id, slot)).count());
             }
@@ -172,33 +196,24 @@ impl<I: Hash, S: BuildHasher, R: RawMutex> Shards<I, S, R> {
 }
 
 impl<I, S, R: RawMutex> Shards<I, S, R> {
-    /// Takes the turn of `ticket`, or sees to it that `waker` is woken when it comes.
-    ///
-    /// Where that takes a clone of `waker`, it is expected in `spare`, and without it the answer is
-    /// [`Turn::NeedsWaker`]. A displaced waker is left in `spare`, for the caller to drop.
+    /// Takes the turn of `ticket`, or says whether `waker` will be woken when it comes.
     #[inline]
-    pub(crate) fn poll_turn(
-        &self,
-        ticket: &Ticket,
-        waker: &Waker,
-        spare: &mut Option<Waker>,
-    ) -> Turn {
-        let mut table = self.table(ticket.hash);
-        let stored = match table.poll_turn(ticket) {
-            Ok(hold) => return Turn::Came(hold),
-            Err(NoTurn::Waits(stored)) => stored,
-            Err(NoTurn::Closed) => return Turn::Closed,
+    pub(crate) fn poll_turn(&self, ticket: &Ticket, waker: &Waker) -> Turn {
+        match self.table(ticket.hash).poll_turn(ticket) {
+            Ok(hold) => Turn::Came(hold),
+            Err(NoTurn::Waits(stored)) if stored.will_wake(waker) => Turn::Waits,
+            Err(NoTurn::Waits(_)) => Turn::NeedsWaker,
+            Err(NoTurn::Closed) => Turn::Closed,
+        }
+    }
+
+    /// Sees to it that `waker` is woken when the turn of `ticket` comes; false if its wait is over.
+    pub(crate) fn leave_waker(&self, ticket: &Ticket, waker: Waker) -> bool {
+        let unused = match self.table(ticket.hash).waiting_mut(ticket) {
+            Some(stored) => Ok(core::mem::replace(stored, waker)),
+            None => Err(waker),
         };
-        if stored.will_wake(waker) {
-            return Turn::Waits;
-        }
-        match spare {
-            None => Turn::NeedsWaker,
-            Some(fresh) => {
-                core::mem::swap(stored, fresh);
-                Turn::Waits
-            }
-        }
+        unused.is_ok()
     }
 
     /// Returns whether [`close`](Self::close) has closed every table.
@@ -225,27 +240,41 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
     }
 
     /// Leaves the queue, or passes on a turn that has come.
-    #[inline]
-    pub(crate) fn cancel(&self, ticket: Ticket) {
-        let left = self.table(ticket.hash).leave(&ticket);
+    #[inline(never)]
+    pub(crate) fn cancel(&self, ticket: &Ticket) {
+        let left = self.table(ticket.hash).leave_from_behind(ticket);
         match left {
-            Some((own, Turns::None)) => drop(own),
-            Some((own, turns)) => Due::<I, _>::of_leaver(turns, own).wake(),
-            None => self.place_of(ticket.hash).cancel_turn(ticket),
+            Some(own) => drop(own),
+            None => self.place_of(ticket.hash).cancel(ticket),
         }
     }
 
     /// Releases a hold, which is not to be used again.
     #[inline]
     pub(crate) fn release(&self, hold: &Hold) {
-        if hold.queue().is_some() || !self.place_of(hold.hash).slot.try_release(hold.token) {
-            self.release_in_table(hold);
+        if hold.queue().is_some() {
+            return self.release_in_table(hold);
+        }
+        match self.place_of(hold.hash).slot {
+            Some(slot) if slot.try_release(hold.token) => {}
+            Some(_) => self.release_in_table(hold),
+            None => self.release_alone(hold),
+        }
+    }
+
+    /// Releases a hold that was a lone one, where there are no slots.
+    #[inline(never)]
+    fn release_alone(&self, hold: &Hold) {
+        let removed = self.table(hold.hash).remove_lone(hold);
+        match removed {
+            Some(id) => drop(id),
+            None => self.release_in_table(hold),
         }
     }
 
     #[inline(never)]
     fn release_in_table(&self, hold: &Hold) {
-        self.place_of(hold.hash).release_in_table(hold.copy());
+        self.place_of(hold.hash).release_in_table(hold);
     }
 
     /// Returns where the ids of this hash belong.
@@ -273,11 +302,6 @@ impl<I, S, R: RawMutex> Shards<I, S, R> {
     #[inline]
     pub(crate) fn number(&self, hash: u64) -> usize {
         bits(hash) & (self.tables.len() - 1)
-    }
-
-    #[inline]
-    pub(crate) fn slots(&self) -> &Slots<I> {
-        &self.slots
     }
 
     /// Returns the slots that are diverted to a table.

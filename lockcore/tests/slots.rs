@@ -70,6 +70,43 @@ fn a_holder_that_was_moved_hands_over_as_any_other() {
     assert!(mutex.is_empty());
 }
 
+/// Hashes an id to its own slot of two, and to the same place of the table as all others.
+#[derive(Default)]
+struct OwnSlot(u64);
+
+impl Hasher for OwnSlot {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("ids are numbers");
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = (id % 2) << 40;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Tokens are given by slot, so that a moved one may be that of a hold of another slot's.
+#[test]
+fn a_moved_hold_with_the_token_of_a_lone_one_releases_its_own_id() {
+    let config = Config { shards: 1, slots: 2, ..Config::<BuildHasherDefault<OwnSlot>>::default() };
+    let mutex = KeyedMutex::<u64, _, Strict>::with_config(config);
+    let in_table = [1, 3].map(|id| mutex.try_lock(&id).unwrap());
+    let lone = in_table.iter().map(lockcore::Guard::token).max().unwrap();
+    (1..lone).for_each(|_| drop(mutex.try_lock(&2)));
+    let moved = mutex.try_lock(&2).unwrap();
+    assert_eq!(moved.token(), lone);
+    assert!(mutex.try_lock(&2).is_none());
+    drop(moved);
+    assert!(mutex.try_lock(&2).is_some());
+    assert!(mutex.try_lock(&1).is_none() && mutex.try_lock(&3).is_none());
+    mutex.check();
+    drop(in_table);
+    assert!(mutex.is_empty());
+}
+
 #[test]
 fn tokens_rise_from_slot_to_table_and_back() {
     let mutex = mutex();

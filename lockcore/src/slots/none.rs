@@ -1,6 +1,7 @@
-//! [`Slots`] for machines without atomics of 64 bits: all locks go through the tables.
+//! [`Slots`] for machines without atomics of 64 bits: there are none.
 
 use core::{
+    convert::Infallible,
     hash::{BuildHasher, Hash},
     marker::PhantomData,
     num::NonZeroU64,
@@ -9,29 +10,23 @@ use core::{
 use super::Whereabouts;
 use crate::{from_borrowed::FromBorrowed, handles::Hold, table::LockTable};
 
-/// One slot that is diverted for good, and stands for that of every table.
-pub(crate) struct Slots<I>([Slot<I>; 1]);
+pub(crate) struct Slots<I>(PhantomData<fn(I)>);
 
-pub(crate) struct Slot<I>(PhantomData<fn(I)>);
+/// Never made.
+pub(crate) struct Slot<I>(Infallible, PhantomData<fn(I)>);
 
 impl<I> Slots<I> {
     pub(crate) fn new(_: usize) -> Self {
-        Self([Slot(PhantomData)])
-    }
-
-    pub(crate) fn diverted(tables: usize) -> Self {
-        Self::new(tables)
+        Self(PhantomData)
     }
 
     pub(crate) fn all(&self) -> &[Slot<I>] {
-        &self.0
+        &[]
     }
 
-    pub(crate) fn at(&self, _: usize) -> &Slot<I> {
-        &self.0[0]
+    pub(crate) fn at(&self, _: usize) -> Option<&Slot<I>> {
+        None
     }
-
-    pub(crate) fn settle<W, S>(&self, _: &Slot<I>, _: usize, _: &LockTable<I, W, S>) {}
 }
 
 impl<I> Slot<I> {
@@ -39,31 +34,41 @@ impl<I> Slot<I> {
     where
         I: FromBorrowed<Q>,
     {
-        None
+        match self.0 {}
     }
 
     pub(crate) fn try_release(&self, _: NonZeroU64) -> bool {
-        false
+        match self.0 {}
     }
 
     pub(crate) fn holds(&self) -> bool {
-        false
+        match self.0 {}
     }
 
-    pub(crate) fn divert<W, S: BuildHasher>(&self, table: &mut LockTable<I, W, S>) -> usize
+    pub(crate) fn is_crowded(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn divert<W, S: BuildHasher>(&self, _: &mut LockTable<I, W, S>) -> usize
     where
         I: Hash,
     {
-        self.entries(table)
+        match self.0 {}
     }
 
-    pub(crate) fn entries<W, S>(&self, table: &LockTable<I, W, S>) -> usize {
-        table.len()
+    pub(crate) fn entries<W, S>(&self, _: &LockTable<I, W, S>) -> usize {
+        match self.0 {}
+    }
+
+    pub(crate) fn settle<W, S>(&self, _: usize, _: &LockTable<I, W, S>) {
+        match self.0 {}
     }
 
     pub(crate) fn whereabouts(&self, _: &Hold) -> Whereabouts<'_, I> {
-        Whereabouts::Table
+        match self.0 {}
     }
 
-    pub(crate) fn check(&self, _: usize) {}
+    pub(crate) fn check(&self, _: usize) {
+        match self.0 {}
+    }
 }

@@ -44,10 +44,8 @@ use crate::{from_borrowed::FromBorrowed, handles::Hold, table::LockTable};
 ///
 /// The lock of a table is never taken while a slot is busy, but a busy slot is waited for under it.
 pub(crate) struct Slots<I> {
+    /// A power of two, or 0.
     count: usize,
-    /// What the words are at first, and when no id of the slot is in use: [`FREE`], or [`DIVERTED`] where
-    /// all locks go through the tables.
-    idle: u64,
     /// Allocated when it is first needed.
     array: OnceBox<Box<[Slot<I>]>>,
 }
@@ -95,14 +93,9 @@ fn diverted(entries: usize) -> u64 {
 }
 
 impl<I> Slots<I> {
-    /// Creates slots, a power of two of them.
+    /// Creates slots, a power of two of them or none.
     pub(crate) fn new(count: usize) -> Self {
-        Self { count, idle: FREE, array: OnceBox::new() }
-    }
-
-    /// Creates slots by which nobody ever holds: one for each table.
-    pub(crate) fn diverted(tables: usize) -> Self {
-        Self { count: tables, idle: DIVERTED, array: OnceBox::new() }
+        Self { count, array: OnceBox::new() }
     }
 
     /// Returns all slots, the one of a place at the index of its lowest bits.
@@ -110,36 +103,32 @@ impl<I> Slots<I> {
     pub(crate) fn all(&self) -> &[Slot<I>] {
         match self.array.get() {
             Some(array) => array,
+            None if self.count == 0 => &[],
             None => self.allocate(),
         }
     }
 
     #[cold]
     fn allocate(&self) -> &[Slot<I>] {
-        let slots = || iter::repeat_with(|| Slot::new(self.idle)).take(self.count).collect();
+        let slots = || iter::repeat_with(Slot::new).take(self.count).collect();
         self.array.get_or_init(|| Box::new(slots()))
     }
 
+    /// Returns the slot of a place, if there are slots.
     #[inline]
-    pub(crate) fn at(&self, place: usize) -> &Slot<I> {
-        let array = self.all();
-        &array[place & (array.len() - 1)]
-    }
-
-    /// Says how many entries of the table are of a slot, which is diverted to it; without any, it is free
-    /// again, unless the table is closed. The caller has locked the table.
-    #[inline]
-    pub(crate) fn settle<W, S>(&self, slot: &Slot<I>, entries: usize, table: &LockTable<I, W, S>) {
-        let is_free = entries == 0 && self.idle == FREE && !table.is_closed();
-        let word = if is_free { free(table.last_token()) } else { diverted(entries) };
-        // Release: for the next holder, of what was done under the table's lock.
-        slot.word.store(word, Release);
+    pub(crate) fn at(&self, place: usize) -> Option<&Slot<I>> {
+        let array = match self.array.get() {
+            Some(array) => &**array,
+            None if self.count == 0 => return None,
+            None => self.allocate(),
+        };
+        Some(&array[place & (array.len() - 1)])
     }
 }
 
 impl<I> Slot<I> {
-    fn new(word: u64) -> Self {
-        Self { word: AtomicU64::new(word), content: UnsafeCell::new(Content::Nothing) }
+    fn new() -> Self {
+        Self { word: AtomicU64::new(free(0)), content: UnsafeCell::new(Content::Nothing) }
     }
 
     /// Holds `id` if no id of the slot is in use.
@@ -199,8 +188,16 @@ impl<I> Slot<I> {
         matches!(self.word.load(Acquire) & TAG, HELD | BUSY)
     }
 
+    /// Returns whether several ids of the slot are in use, so that one that is asked for is likely to be
+    /// another.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        let word = self.word.load(Relaxed);
+        word & TAG == DIVERTED && word >> 2 > 1
+    }
+
     /// Diverts the slot to its table, moves a holder there, and returns the number of its entries. The
-    /// caller has locked the table, and gives the number back to [`Slots::settle`].
+    /// caller has locked the table, and gives the number back to [`settle`](Self::settle).
     #[inline]
     pub(crate) fn divert<W, S: BuildHasher>(&self, table: &mut LockTable<I, W, S>) -> usize
     where
@@ -265,6 +262,16 @@ impl<I> Slot<I> {
         debug_assert_eq!(word & TAG, DIVERTED, "an id of the slot is in the table");
         debug_assert!(word >> 2 <= table.len() as u64, "invariant 4 of slots");
         (word >> 2) as usize
+    }
+
+    /// Says how many entries of the table are of this slot, which is diverted to it; without any, it is
+    /// free again, unless the table is closed. The caller has locked the table.
+    #[inline]
+    pub(crate) fn settle<W, S>(&self, entries: usize, table: &LockTable<I, W, S>) {
+        let is_free = entries == 0 && !table.is_closed();
+        let word = if is_free { free(table.last_token()) } else { diverted(entries) };
+        // Release: for the next holder, of what was done under the table's lock.
+        self.word.store(word, Release);
     }
 
     /// Returns where a hold of this slot is to be found. The caller has locked the table; until it unlocks

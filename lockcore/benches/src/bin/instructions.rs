@@ -4,7 +4,7 @@
 //! The program runs itself under callgrind, with a case's name as its argument.
 
 use std::{
-    env,
+    env, iter,
     process::{Command, ExitCode},
 };
 
@@ -20,7 +20,7 @@ use lockcore_benches::{
 use lockmap::LockMap;
 use tokio::{runtime, sync::Mutex as TokioMutex};
 
-/// Lines of an operation, its limit and our aim.
+/// Lines of a limit, our aim and a case's name.
 const LIMITS: &str = include_str!("../../instructions.limits");
 /// How far above its limit a figure may be: compilers differ.
 const TOLERANCE: f64 = 1.03;
@@ -48,24 +48,26 @@ const CASES: &[Case] = cases! {
     "uncontended-str" uncontended_str: KeyedMutex<CompactString>,
         WithoutSlots<CompactString>, KeyedMutex<String>, LockedTable<String>, LockPool<String>,
         LockMap<String, ()>;
+    "among-many" among_many: KeyedMutex<u64>, WithoutSlots<u64>, LockedTable<u64>, LockPool<u64>;
     "cancel" cancel: KeyedMutex<u64>, TokioMutex<()>, IntrusiveMutex<()>, LockPool<u64>;
     "hand-off" hand_off: KeyedMutex<u64>, WithoutSlots<u64>, Yields, TokioMutex<()>, IntrusiveMutex<()>, LockPool<u64>;
 };
 
 impl Case {
-    fn is_ours(&self) -> bool {
-        self.peer == KeyedMutex::<u64>::NAME
-    }
-
     fn name(&self) -> String {
         format!("{} {}", self.operation, self.peer)
     }
 
-    /// Returns the limit and the aim if the case is ours.
+    /// Returns the limit and the aim if the case has them.
     fn limit(&self) -> Option<[f64; 2]> {
-        let mut lines = LIMITS.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let line = lines.find(|line| self.is_ours() && line[0] == self.operation)?;
-        Some([1, 2].map(|column| line[column].parse().expect("a limit is a number")))
+        let name = self.name();
+        LIMITS.lines().find_map(|line| {
+            let [limit, aim, case] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else {
+                panic!("a line is a limit, an aim and a case: {line}");
+            };
+            let number = |column: &str| column.parse().expect("a limit is a number");
+            (case == name).then(|| [limit, aim].map(number))
+        })
     }
 }
 
@@ -138,6 +140,16 @@ fn uncontended<L: BlockingLocks>(ids: Vec<L::Id>) {
     let (locks, ids) = (L::create(), vec![ids[0].clone(); 64]);
     lock_and_release(&locks, &ids, 640);
     collected(|| lock_and_release(&locks, &ids, OPERATIONS as usize));
+}
+
+/// Locks ids that are free while many others are held.
+fn among_many<L: BlockingLocks<Id = u64>>() {
+    let locks = L::create();
+    let mut random = fastrand::Rng::with_seed(1);
+    let others: Vec<u64> = iter::repeat_with(|| random.u64(..)).take(100_000).collect();
+    let _held: Vec<_> = others.iter().map(|id| locks.blocking_lock(id)).collect();
+    let ids: Vec<u64> = iter::repeat_with(|| random.u64(..)).take(OPERATIONS as usize).collect();
+    collected(|| lock_and_release(&locks, &ids, ids.len()));
 }
 
 fn hand_off<L: AsyncLocks<Id = u64>>() {

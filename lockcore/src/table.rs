@@ -4,14 +4,14 @@
 mod adopt;
 mod check;
 mod close;
+mod idle;
+mod shortcuts;
 mod watch;
 
-use alloc::vec::Vec;
 use core::{
     borrow::Borrow,
     fmt,
     hash::{BuildHasher, Hash},
-    mem,
     num::NonZeroU64,
 };
 
@@ -102,13 +102,6 @@ pub struct LockTable<I, W, S = hashbrown::DefaultHashBuilder> {
     hasher: S,
 }
 
-/// Room for so many entries at least: the smallest table there is.
-const MIN_CAPACITY: usize = 3;
-
-/// A table has less than so many places for each entry that it ever had at once: seven eighths of them
-/// can be used, their number is a power of two, and [`LockTable::grow`] doubles what it needs.
-const ROUNDING: usize = 5;
-
 /// The last token of a closed table.
 const CLOSED: u64 = u64::MAX;
 
@@ -132,22 +125,6 @@ impl<I, W, S> LockTable<I, W, S> {
             look_above: usize::MAX,
             hasher,
         }
-    }
-
-    /// Sets for how many ids, and for as many waiters, memory is kept when nobody holds or waits any
-    /// more. At first it is all kept.
-    ///
-    /// A table that never had more of them at once frees nothing. What has places for more than five
-    /// times as many, which takes that there were more, is freed when the table falls empty, and the
-    /// room of those who have not looked yet when the last of them has.
-    pub fn set_idle_capacity(&mut self, ids: usize) {
-        self.idle_limit = ids.saturating_mul(ROUNDING);
-        self.look_again();
-    }
-
-    /// Sets what a release compares with.
-    fn look_again(&mut self) {
-        self.look_above = if self.watchers.is_empty() { self.idle_limit } else { 0 };
     }
 
     /// Returns the hash that the other methods expect for `id`.
@@ -176,25 +153,6 @@ impl<I, W, S> LockTable<I, W, S> {
         self.make_room();
         let Self { entries, queues, last_token, .. } = self;
         admit(entries, queues, last_token, hash, id, mode).ok()
-    }
-
-    /// Locks `id` exclusively if nobody is ahead; returns the token of the hold, which is a lone one. It
-    /// does part of what [`try_lock`](Self::try_lock) does.
-    #[inline(always)]
-    pub(crate) fn try_lone<Q>(&mut self, hash: u64, id: &Q) -> Option<NonZeroU64>
-    where
-        I: FromBorrowed<Q> + Hash,
-        Q: Eq + ?Sized,
-        S: BuildHasher,
-    {
-        self.make_room();
-        let entry = self.entries.entry(hash, |entry| entry.id.borrow() == id, no_rehash);
-        let Place::Vacant(vacant) = entry else { return None };
-        let token = next_token(self.last_token)?;
-        let id = I::from_borrowed(id);
-        self.last_token = token.get();
-        vacant.insert(Entry { id, state: State::lone(token) });
-        Some(token)
     }
 
     /// Locks `id`, or takes the last place in its queue: O(1), one look-up.
@@ -316,17 +274,6 @@ impl<I, W, S> LockTable<I, W, S> {
         }
     }
 
-    /// Leaves the queue if the ticket waits behind another, which uses it up; returns what it had for its
-    /// turn. It does part of what [`cancel`](Self::cancel) does, in half the time.
-    #[inline]
-    pub(crate) fn leave_from_behind(&mut self, ticket: &Ticket) -> Option<W> {
-        let waiter = &self.waiters[ticket.slot as usize];
-        if waiter.out().is_some() || waiter.links.is_head() {
-            return None;
-        }
-        Some(self.queues[waiter.queue as usize].leave(&mut self.waiters, ticket.slot))
-    }
-
     /// Leaves the queue if the ticket waits, which uses it up: returns what it had for its turn, and
     /// whose turn that makes come. It frees no id, as a queue of waiters has holders.
     fn leave(&mut self, ticket: &Ticket) -> Option<(W, Turns<W>)> {
@@ -339,30 +286,6 @@ impl<I, W, S> LockTable<I, W, S> {
         // Whoever is behind the head waits for it (invariant 5), whoever else leaves.
         let turns = if was_head { self.hand_over(index) } else { Turns::default() };
         Some((own, turns))
-    }
-
-    /// Releases a hold if that is all: exclusive, by a queue, to an exclusive request. Returns what that
-    /// one had for its turn. It does part of what [`release`](Self::release) does, in half the time.
-    #[inline]
-    pub(crate) fn hand_over_to_one(&mut self, hold: &Hold) -> Option<W> {
-        let queue = &mut self.queues[hold.queue().filter(|_| hold.mode() == Mode::Exclusive)?];
-        queue.replace_holder(&mut self.waiters, &mut self.last_token)
-    }
-
-    /// Releases a hold that knows no queue if that is all: of a lone holder, without consequences for the
-    /// table. Returns the id. It does part of what [`release`](Self::release) does, in half the time.
-    #[inline]
-    pub(crate) fn remove_lone(&mut self, hold: &Hold) -> Option<I> {
-        if self.entries.len() == 1 && self.has_more_than_kept() {
-            return None;
-        }
-        debug_assert!(
-            hold.queue().is_none(),
-            "a moved hold may have the token of another's lone one"
-        );
-        let state = State::lone(hold.token);
-        let entry = self.entries.find_entry(hold.hash, |entry| entry.state == state).ok()?;
-        Some(entry.remove().0.id)
     }
 
     /// Releases a hold; the head of the queue, or every shared request at the head, holds next: O(1)
@@ -518,86 +441,11 @@ impl<I, W, S> LockTable<I, W, S> {
         Due::of_id(id, told)
     }
 
-    /// Returns whether no id is in use and that has consequences.
-    #[inline]
-    fn is_idle(&self) -> bool {
-        self.entries.is_empty() && self.has_more_than_kept()
-    }
-
-    /// Returns whether it has consequences that no id is in use.
-    #[inline]
-    fn has_more_than_kept(&self) -> bool {
-        let places = self.entries.num_buckets();
-        places.max(self.waiters.capacity()).max(self.queues.capacity()) > self.look_above
-    }
-
-    /// Tells who watches the table, and frees memory.
-    #[cold]
-    fn fall_idle(&mut self, id: I, mut told: Turns<W>) -> Due<I, W> {
-        while let Some(watching) = self.watchers.pop(&mut self.waiters, Out::Ended) {
-            told.push(watching);
-        }
-        self.look_again();
-        self.shrink();
-        Due::of_id(id, told)
-    }
-
-    /// Frees memory if the last that was not given back kept it in use.
-    fn shrink_if_idle(&mut self) {
-        if self.is_idle() {
-            self.shrink();
-        }
-    }
-
-    /// Frees the memory of what is empty, if it is more than is to be kept.
-    fn shrink(&mut self) {
-        if self.entries.num_buckets() > self.idle_limit {
-            self.entries = HashTable::new();
-        }
-        if self.waiters.is_empty() && self.waiters.capacity() > self.idle_limit {
-            self.waiters = Slab::new();
-        }
-        if self.queues.capacity() > self.idle_limit {
-            self.queues = Slab::new();
-        }
-    }
-
     fn status_of(&self, entry: &Entry<I>) -> Status {
         match entry.state.view() {
             View::Lone(_) => Status { mode: Mode::Exclusive, holders: 1, turns: 0, waiting: 0 },
             View::Queue(index) => self.queues[index].status(),
         }
-    }
-
-    /// Makes room for one more entry.
-    ///
-    /// `hashbrown` drops entries if `Hash` panics while it moves them, and with them somebody's
-    /// lock. So all hashes are computed before the first entry moves (invariant 9).
-    #[inline]
-    pub(crate) fn make_room(&mut self)
-    where
-        I: Hash,
-        S: BuildHasher,
-    {
-        if self.entries.len() == self.entries.capacity() {
-            self.grow();
-        }
-    }
-
-    #[cold]
-    fn grow(&mut self)
-    where
-        I: Hash,
-        S: BuildHasher,
-    {
-        let len = self.entries.len();
-        let hashes: Vec<u64> =
-            self.entries.iter().map(|entry| self.hasher.hash_one(&entry.id)).collect();
-        let mut roomy = HashTable::with_capacity((2 * len).max(MIN_CAPACITY));
-        for (hash, entry) in hashes.into_iter().zip(mem::take(&mut self.entries)) {
-            roomy.insert_unique(hash, entry, no_rehash);
-        }
-        self.entries = roomy;
     }
 }
 

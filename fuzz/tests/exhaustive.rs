@@ -282,7 +282,7 @@ fn claim(request: u64, state: Known) -> Claim<'static> {
         Known::Waiting(place) => Claimed::Waiting { place },
         Known::Held(token) => Claimed::Held { token },
     };
-    Claim { request, ask: ask(request), state }
+    Claim { request, ask: ask(request), state, more_tokens: &[] }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

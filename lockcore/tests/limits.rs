@@ -187,7 +187,7 @@ fn there_are_so_many_sessions() {
     let [one, _] = [(); 2].map(|()| manager.open_leased(0));
     let refused = manager.0.open(second(1), LEASE, SECRET);
     let too_many = Refusal::TooManySessions { limit: 2 };
-    assert_eq!(too_many.to_string(), "there are 2 sessions already, which is the limit");
+    assert_eq!(too_many.to_string(), "there may be 2 sessions at most");
     assert_eq!(refused, Err(too_many));
     manager.close(2, one);
     assert!(manager.0.open(second(9), LEASE, SECRET).is_ok());
@@ -202,7 +202,7 @@ fn so_many_ids_are_in_use() {
         manager.lock(0, session, request, Ask::exclusive(id));
     }
     let too_many = Refusal::TooManyIds { limit: 2 };
-    assert_eq!(too_many.to_string(), "there are 2 ids in use already, which is the limit");
+    assert_eq!(too_many.to_string(), "there may be 2 ids in use at most");
     assert_eq!(
         manager.said(),
         [Granted(1, 1), Granted(1, 2), Refused(1, 3, too_many), Queued(1, 4, 1)]
@@ -222,7 +222,7 @@ fn so_many_requests_wait_over_all_sessions() {
     }
     manager.lock(0, two, 4, Ask::exclusive("free"));
     let too_many = Refusal::TooManyWaiters { limit: 2 };
-    assert_eq!(too_many.to_string(), "there are 2 waiting requests already, which is the limit");
+    assert_eq!(too_many.to_string(), "there may be 2 waiting requests at most");
     assert_eq!(
         manager.said()[1..],
         [Queued(2, 1, 1), Queued(2, 2, 2), Refused(2, 3, too_many), Granted(2, 4)]
@@ -241,10 +241,7 @@ fn so_many_requests_of_a_session_wait() {
         manager.lock(0, session, request, exclusive());
     }
     let too_many = Refusal::TooManyWaitersOfSession { limit: 1 };
-    assert_eq!(
-        too_many.to_string(),
-        "there are 1 waiting requests of this session already, which is the limit"
-    );
+    assert_eq!(too_many.to_string(), "there may be 1 waiting requests of this session at most");
     assert_eq!(manager.said()[1..], [Queued(2, 1, 1), Refused(2, 2, too_many), Queued(1, 2, 2)]);
 }
 

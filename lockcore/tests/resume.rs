@@ -8,7 +8,7 @@ use common::manager::{
 };
 use lockcore::{
     Mode,
-    manager::{Ask, Claim, Claimed, Link, Refusal, Resume, Secret},
+    manager::{Ask, Claim, Link, Refusal, Resume, Secret},
 };
 
 /// A session that holds the id by request 1, one that waits by its request 1, and the token.
@@ -273,11 +273,7 @@ fn what_is_claimed_is_limited_like_what_is_asked_for() {
         limits.id_bytes = 4;
     });
     let session = manager.open_leased(0);
-    let claim = |request, id| Claim {
-        request,
-        ask: Ask::exclusive(id),
-        state: Claimed::Waiting { place: None },
-    };
+    let claim = |request, id| Claim { ask: Ask::exclusive(id), ..waiting(request, None) };
     let claims = [claim(1, "12345"), claim(2, ""), claim(3, "1"), claim(4, "2")];
     manager.detach(0, session);
     manager.resume(0, session.session(), 1, &claims).unwrap();

@@ -21,6 +21,7 @@ pub(crate) fn ask(lock: &v1::Lock) -> Result<Ask<'_>, Status> {
     };
     Ok(Ask {
         id: &lock.id,
+        more_ids: &[],
         mode,
         wait_limit: lock.wait_limit_ms.map(Duration::from_millis),
         hold_limit: lock.hold_limit_ms.map(Duration::from_millis),
@@ -35,7 +36,7 @@ pub(crate) fn claim(claim: &v1::Claim) -> Result<Claim<'_>, Status> {
         State::Place(place) => Claimed::Waiting { place: (place > 0).then_some(place) },
         State::Token(token) => Claimed::Held { token },
     };
-    Ok(Claim { request: lock.request, ask: ask(lock)?, state })
+    Ok(Claim { request: lock.request, ask: ask(lock)?, state, more_tokens: &[] })
 }
 
 pub(crate) fn mode(mode: Mode) -> v1::Mode {
@@ -120,6 +121,7 @@ mod tests {
         };
         let expected = Ask {
             id: "123",
+            more_ids: &[],
             mode: Mode::Shared,
             wait_limit: Some(Duration::ZERO),
             hold_limit: Some(Duration::from_millis(u64::MAX)),
@@ -144,7 +146,8 @@ mod tests {
             (State::Place(5), Claimed::Waiting { place: Some(5) }),
             (State::Token(6), Claimed::Held { token: 6 }),
         ] {
-            let expected = Claim { request: 4, ask: Ask::exclusive("123"), state: expected };
+            let (ask, more_tokens) = (Ask::exclusive("123"), &[]);
+            let expected = Claim { request: 4, ask, state: expected, more_tokens };
             assert_eq!(claim(&message(Some(state))).unwrap(), expected);
         }
         assert!(claim(&message(None)).is_err());

@@ -301,7 +301,7 @@ fn log(event: &Event) {
         Outcome::Queued { id, waiting, .. } => {
             debug!(%session, request, "suspending {} buffer: {waiting}", id.escape_debug());
         }
-        Outcome::Granted { id, token, waiting } => {
+        Outcome::Granted { id, token, waiting, .. } => {
             debug!(%session, request, token, "locking {} buffer: {waiting}", id.escape_debug());
         }
         Outcome::Released { id } => debug!(%session, request, "unlocking {}", id.escape_debug()),
@@ -409,7 +409,7 @@ mod tests {
         assert_eq!(hub.ask(|manager, now| manager.revoke_id(now, "123", "maintenance")), 1);
 
         let hub = restart(hub, dir.path());
-        let claim = Claim { request: 1, ask, state: Claimed::Held { token } };
+        let claim = Claim { request: 1, ask, state: Claimed::Held { token }, more_tokens: &[] };
         let told = told(&mut resume(&hub, link, claim));
         assert!(
             matches!(told, Outcome::Granted { token: again, .. } if again == token),
@@ -434,7 +434,7 @@ mod tests {
         let Outcome::Queued { place, .. } = told(&mut second.outlet) else { panic!("not queued") };
 
         let hub = restart(hub, dir.path());
-        let claim = |state| Claim { request: 1, ask, state };
+        let claim = |state| Claim { request: 1, ask, state, more_tokens: &[] };
         let _held = resume(&hub, holder.link, claim(Claimed::Held { token }));
         let _first = resume(&hub, first.link, claim(Claimed::Waiting { place: None }));
         let _second = resume(&hub, second.link, claim(Claimed::Waiting { place: Some(place) }));

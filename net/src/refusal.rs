@@ -14,6 +14,10 @@ pub(crate) fn to_message(refusal: &Refusal) -> v1::Refusal {
         Refusal::IdTooLong { length, limit } => {
             Reason::IdTooLong(v1::TooLong { length: length as u64, limit: limit as u64 })
         }
+        Refusal::TooManyIdsOfRequest { count, limit } => {
+            let (count, limit) = (count as u64, limit as u64);
+            Reason::TooManyIdsOfRequest(v1::TooMany { count, limit })
+        }
         Refusal::TooManySessions { limit } => Reason::TooManySessions(limit as u64),
         Refusal::TooManyIds { limit } => Reason::TooManyIds(limit as u64),
         Refusal::TooManyWaiters { limit } => Reason::TooManyWaiters(limit as u64),
@@ -44,6 +48,9 @@ pub(crate) fn from_message(message: Option<v1::Refusal>) -> Result<Refusal, Box<
         Reason::IdEmpty(_) => Refusal::IdEmpty,
         Reason::IdTooLong(v1::TooLong { length, limit }) => {
             Refusal::IdTooLong { length: size(length), limit: size(limit) }
+        }
+        Reason::TooManyIdsOfRequest(v1::TooMany { count, limit }) => {
+            Refusal::TooManyIdsOfRequest { count: size(count), limit: size(limit) }
         }
         Reason::TooManySessions(limit) => Refusal::TooManySessions { limit: size(limit) },
         Reason::TooManyIds(limit) => Refusal::TooManyIds { limit: size(limit) },
@@ -95,7 +102,9 @@ fn size(size: u64) -> usize {
 pub(crate) fn status(refusal: &Refusal) -> Status {
     let code = match refusal {
         Refusal::IdEmpty => tonic::Code::Unknown,
-        Refusal::IdTooLong { .. } => tonic::Code::InvalidArgument,
+        Refusal::IdTooLong { .. } | Refusal::TooManyIdsOfRequest { .. } => {
+            tonic::Code::InvalidArgument
+        }
         Refusal::TooManySessions { .. }
         | Refusal::TooManyIds { .. }
         | Refusal::TooManyWaiters { .. }
@@ -129,6 +138,7 @@ mod tests {
         match Refusal::Busy {
             Refusal::IdEmpty
             | Refusal::IdTooLong { .. }
+            | Refusal::TooManyIdsOfRequest { .. }
             | Refusal::RequestInUse { .. }
             | Refusal::TooManyRequests { .. }
             | Refusal::Busy
@@ -173,6 +183,7 @@ mod tests {
             Refusal::Stale { session },
             Refusal::Administrator { note: "maintenance".into() },
             Refusal::Deadlock { circle: [wait("a"), wait("b")].into() },
+            Refusal::TooManyIdsOfRequest { count: 1001, limit: 1000 },
         ]
     }
 

@@ -101,7 +101,7 @@ async fn limits_are_flags() {
     let client = syncer.client().await;
     let _guard = client.lock("123").await.unwrap();
     let error = client.lock("456").await.unwrap_err();
-    assert!(error.to_string().ends_with("there are 1 ids in use already, which is the limit"));
+    assert!(error.to_string().ends_with("there may be 1 ids in use at most"));
 }
 
 /// Found: a log that nobody reads broke or stopped the server.

@@ -301,8 +301,10 @@ impl World {
         let Session { id, open, attempt, .. } = self.model.sessions[session];
         lie(&mut claims, lies);
         let attempt = if lies & 3 == 3 { attempt } else { attempt + 1 };
-        let known: Vec<_> =
-            claims.iter().map(|&(request, ask, state)| Claim { request, ask, state }).collect();
+        let known: Vec<_> = claims
+            .iter()
+            .map(|&(request, ask, state)| Claim { request, ask, state, more_tokens: &[] })
+            .collect();
         let resume = Resume { session: id, secret: SECRET, attempt, lease: LEASE, claims: &known };
         let result = self.manager.resume(now, resume);
         // The model judges claims by the tokens that were told before.
@@ -560,6 +562,7 @@ impl Met {
             Refusal::Stale { .. } => Self::CutOff,
             Refusal::TooManySessions { .. }
             | Refusal::TooManyIds { .. }
+            | Refusal::TooManyIdsOfRequest { .. }
             | Refusal::TooManyWaitersOfSession { .. } => unreachable!("{refusal}"),
         }
     }

@@ -364,6 +364,7 @@ impl Model {
         ask: Ask<'static>,
         token: u64,
     ) -> Option<Refusal> {
+        let place = self.next_place();
         let apart = |mode| (mode, ask.mode) != (Mode::Shared, Mode::Shared);
         let rivals = self.claimed.iter().filter(|(id, _, mode)| *id == ask.id && apart(*mode));
         let rival = rivals.map(|(_, token, _)| *token).max().unwrap_or_default();
@@ -377,7 +378,6 @@ impl Model {
         if token <= rival || twice {
             return Some(Refusal::LaterHold { token: rival.max(token) });
         }
-        let place = self.next_place();
         self.requests.insert(key, Request { ask, stage: Stage::Deferred, place, deadline: None });
         self.tokens.insert(key, token);
         self.hold(now, key);

@@ -102,6 +102,7 @@ impl Op {
 fn ask(id_bits: u8, bits: u8) -> Ask<'static> {
     Ask {
         id: id(usize::from(id_bits)),
+        more_ids: &[],
         mode: if bits & 1 == 0 { Mode::Exclusive } else { Mode::Shared },
         wait_limit: limit(bits >> 1 & 7),
         hold_limit: limit(bits >> 4 & 7),

@@ -132,6 +132,7 @@ impl Server {
                         request: *request,
                         ask: wanted.ask(),
                         state: wanted.state,
+                        more_tokens: &[],
                     })
                     .collect();
                 let resume = Resume { session, secret, attempt, lease: LEASE, claims: &claims };

@@ -20,7 +20,7 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn ask(&self) -> Ask<'static> {
         let &Self { id, mode, wait_limit, owner, .. } = self;
-        Ask { id, mode, wait_limit, hold_limit: None, owner }
+        Ask { id, more_ids: &[], mode, wait_limit, hold_limit: None, owner }
     }
 }
 

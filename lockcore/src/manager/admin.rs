@@ -2,7 +2,10 @@
 
 use alloc::{sync::Arc, vec::Vec};
 
-use super::{Event, LockManager, Refusal, RequestId, SessionId, Time, request::Left, session::Key};
+use super::{
+    Event, LockManager, Refusal, RequestId, SessionId, Time, parts::PartKey, request::Left,
+    session::Key,
+};
 
 impl LockManager {
     /// Ends a request of somebody's, whether it waits or holds, and returns whether there was one.
@@ -28,11 +31,12 @@ impl LockManager {
     }
 
     /// Ends all present holds of `id` as [`revoke`](Self::revoke) does, and returns how many there
-    /// were. Who waited then holds.
+    /// were. Who waited then holds. A request for several ids ends with all of them, also one that holds
+    /// `id` and waits for others.
     pub fn revoke_id(&mut self, now: Time, id: &str, note: &str) -> usize {
         self.handle_timeout(now);
-        let holders: Vec<Key> = self.holders_of(id).collect();
-        for key in &holders {
+        let holders: Vec<PartKey> = self.holders_of(id).collect();
+        for PartKey { key, .. } in &holders {
             self.revoke(now, key.session, key.request, note);
         }
         holders.len()

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 
 use super::{
     LockManager,
+    parts::{Part, PartKey},
     request::{Request, Stage},
     session::{Key, Session},
 };
@@ -14,6 +15,7 @@ struct Sum {
     holding: usize,
     queued: usize,
     deferred: usize,
+    deferred_requests: usize,
     timed: usize,
 }
 
@@ -35,7 +37,7 @@ impl LockManager {
         assert_eq!(sum.timed, self.timers.len(), "each timer is of a live request");
         assert_eq!(sum.queued + sum.deferred, self.waiting, "those who wait are counted");
         let deferred = self.recovery.as_ref().map_or(0, |recovery| recovery.deferred.len());
-        assert_eq!(sum.deferred, deferred, "who is deferred waits for the window's end");
+        assert_eq!(sum.deferred_requests, deferred, "who is deferred waits for the window's end");
         let leased = self.sessions.values().filter(|session| session.lease.is_some());
         assert_eq!(leased.count(), self.leases.len(), "each lease has one timer");
         let (held, queued) = self.table.iter().fold((0, 0), |(held, queued), (_, status)| {
@@ -53,54 +55,65 @@ impl LockManager {
             assert!(self.leases.contains(&(lease.timer, id)), "session {id} has its timer");
             assert!(lease.timer <= lease.end, "session {id} is looked at in time");
         }
-        let mut waiting = 0;
+        let (mut waiting, mut ids) = (0, 0);
         for (&request, state) in &session.requests {
             let key = Key { session: id, request };
-            waiting += usize::from(!state.is_holding());
+            waiting += state.parts.iter().filter(|part| part.token().is_none()).count();
+            ids += state.parts.len();
             if let Some(owner) = state.owner {
                 assert!(session.owned.contains(&(owner, request)), "{key:?} is filed by its owner");
             }
             self.check_request(key, state, sum);
         }
         assert_eq!(waiting, session.waiting, "those of session {id} who wait are counted");
+        assert_eq!(ids, session.ids(), "the ids of session {id} are counted");
         let owned = session.requests.values().filter(|request| request.owner.is_some());
         assert_eq!(owned.count(), session.owned.len(), "each owned request is live");
     }
 
     fn check_request(&self, key: Key, state: &Request, sum: &mut Sum) {
-        assert_eq!(state.hash, self.table.hash(&*state.id), "{key:?} has the hash of its id");
-        let held_by = self.holders.contains(&(state.hash, key));
-        assert_eq!(held_by, state.is_holding(), "{key:?} is a holder if it holds");
-        match &state.stage {
-            Stage::Deferred => {
-                sum.deferred += 1;
-                let recovery = self.recovery.as_ref();
-                let listed =
-                    recovery.map(|recovery| recovery.deferred.contains(&(state.place, key)));
-                assert_eq!(listed, Some(true), "{key:?} waits for the window's end");
-            }
-            Stage::Waiting(_) => {
-                sum.queued += 1;
-                assert!(self.status(&state.id).is_some(), "{key:?} waits for a used id");
-            }
-            Stage::Holding(hold, _) => {
-                sum.holding += 1;
-                assert_eq!(self.table.id(hold), &state.id, "{key:?} holds its id");
-                assert_eq!(hold.mode(), state.mode, "{key:?} holds in its mode");
-            }
+        for (name, part) in state.parts.named(key) {
+            self.check_part(name, state, part, sum);
+        }
+        if state.is_deferred() {
+            sum.deferred_requests += 1;
+            let recovery = self.recovery.as_ref();
+            let listed = recovery.map(|recovery| recovery.deferred.contains(&(state.place, key)));
+            assert_eq!(listed, Some(true), "{key:?} waits for the window's end");
         }
         sum.timed += usize::from(state.deadline.is_some());
         let timer = state.deadline.map(|deadline| self.timers.contains(&(deadline, key)));
         assert_ne!(timer, Some(false), "{key:?} has its timer");
     }
 
+    fn check_part(&self, name: PartKey, request: &Request, part: &Part, sum: &mut Sum) {
+        assert_eq!(part.hash, self.table.hash(&*part.id), "{name:?} has the hash of its id");
+        let held_by = self.holders.contains(&(part.hash, name));
+        assert_eq!(held_by, part.token().is_some(), "{name:?} is a holder if it holds");
+        match &part.stage {
+            Stage::Deferred => {
+                sum.deferred += 1;
+                assert!(request.is_deferred(), "{name:?} is deferred with all ids of its request");
+            }
+            Stage::Waiting(_) => {
+                sum.queued += 1;
+                assert!(self.status(&part.id).is_some(), "{name:?} waits for a used id");
+            }
+            Stage::Holding(hold, _) => {
+                sum.holding += 1;
+                assert_eq!(self.table.id(hold), &part.id, "{name:?} holds its id");
+                assert_eq!(hold.mode(), request.mode, "{name:?} holds in its mode");
+            }
+        }
+    }
+
     /// Of one id, no two holders have the same token.
     fn check_tokens(&self) {
         let mut tokens = BTreeMap::new();
-        for (_, key) in &self.holders {
-            let request = self.live(*key);
-            let other = tokens.insert((&*request.id, request.token()), *key);
-            assert_eq!(other, None, "{key:?} has a token of its own");
+        for (_, name) in &self.holders {
+            let part = self.live_part(*name);
+            let other = tokens.insert((&*part.id, part.token()), *name);
+            assert_eq!(other, None, "{name:?} has a token of its own");
         }
     }
 
@@ -108,7 +121,7 @@ impl LockManager {
     fn check_places(&self) {
         for (id, _) in self.table.iter() {
             let queue = self.table.queue(self.table.hash(&**id), &**id);
-            let places = queue.map(|key| (self.live(*key).place, key.session, key.request));
+            let places = queue.map(|name| (self.live(name.key).place, name.key));
             assert!(places.is_sorted(), "the queue of {id} is in order of places");
         }
     }

@@ -2,10 +2,13 @@
 //!
 //! Who waits for whom is not stored: it follows from holders and queues. A request waits for every
 //! holder that it does not go with and for everybody ahead of it whose turn it cannot share. Requests of
-//! one owner are one node, for what one of them holds lasts until the others had their turns.
+//! one owner are one node, for what one of them holds lasts until the others had their turns. So are the
+//! ids of one request, whether it has an owner or not.
 //!
 //! A circle can only be closed by a request that joins, since a hand-off or a leaver adds no wait. So
 //! the search starts there, and only for an owner that has other requests: for any other nobody waits.
+//! That goes for a request for several ids, too: it is the last in all its queues, and what it holds at
+//! once nobody waits for.
 
 use alloc::{
     boxed::Box,
@@ -13,10 +16,11 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::iter::Peekable;
+use core::iter::{self, Peekable};
 
 use super::{
     LockManager, OwnerId, Refusal, RequestId, SessionId,
+    parts::{Part, PartKey},
     request::{Request, Stage},
     session::Key,
 };
@@ -88,8 +92,9 @@ impl LockManager {
     }
 
     fn blockers<'m>(&'m self, id: &'m str, hash: u64, mode: Mode) -> Blockers<'m> {
-        let holders = self.holders_of(id).map(|key| (0, key));
-        let queue = self.table.queue(hash, id).map(|key| (self.live(*key).place, *key));
+        let holders = self.holders_of(id).map(|PartKey { key, .. }| (0, key));
+        let queue = self.table.queue(hash, id);
+        let queue = queue.map(|PartKey { key, .. }| (self.live(*key).place, *key));
         let blocks = move |(_, key): &(u64, Key)| {
             (mode, self.live(*key).mode) != (Mode::Shared, Mode::Shared)
         };
@@ -101,30 +106,37 @@ impl LockManager {
 impl<'m> Search<'m> {
     /// Returns the way from the goal to itself that a request of its would close.
     fn circle(&mut self, joining: &'m Request) -> Option<Vec<Wait>> {
-        let mut closed = self.follow(self.goal, joining);
+        let mut closed =
+            joining.parts.iter().find_map(|part| self.follow(self.goal, joining, part));
         while closed.is_none()
             && let Some(node) = self.ahead.pop_front()
         {
             let waits = self.waits(node);
-            closed = waits.into_iter().find_map(|request| self.follow(node, request));
+            closed = waits.into_iter().find_map(|(request, part)| self.follow(node, request, part));
         }
         closed.map(|(last, id)| self.way_to(last, id))
     }
 
-    /// The requests by which a node waits.
-    fn waits(&self, node: Node) -> Vec<&'m Request> {
+    /// The requests by which a node waits, with the ids for which they do.
+    fn waits(&self, node: Node) -> Vec<(&'m Request, &'m Part)> {
         let keys: Vec<Key> = match node {
             Node::Owner(session, owner) => self.manager.owned(session, owner).collect(),
             Node::Request(key) => [key].into(),
         };
         let requests = keys.into_iter().map(|key| self.manager.live(key));
-        requests.filter(|request| matches!(request.stage, Stage::Waiting(_))).collect()
+        let parts = requests.flat_map(|request| iter::repeat(request).zip(request.parts.iter()));
+        parts.filter(|(_, part)| matches!(part.stage, Stage::Waiting(_))).collect()
     }
 
-    /// Reaches those whom a request of `node` waits for, until the goal is among them.
-    fn follow(&mut self, node: Node, request: &'m Request) -> Option<(Node, &'m Arc<str>)> {
+    /// Reaches those whom a request of `node` waits for at an id, until the goal is among them.
+    fn follow(
+        &mut self,
+        node: Node,
+        request: &Request,
+        part: &'m Part,
+    ) -> Option<(Node, &'m Arc<str>)> {
         let manager = self.manager;
-        let Request { id, hash, mode, place, .. } = request;
+        let (Part { id, hash, .. }, Request { mode, place, .. }) = (part, request);
         let blockers =
             self.blockers.entry((id, *mode)).or_insert_with(|| manager.blockers(id, *hash, *mode));
         while let Some((_, key)) = blockers.next_if(|(other, _)| other < place) {

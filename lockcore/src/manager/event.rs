@@ -1,6 +1,6 @@
 //! What the manager has to say: [`Event`] and [`Outcome`].
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 
 use super::{Link, Refusal, RequestId};
 
@@ -49,18 +49,20 @@ impl Event {
 /// Exhaustive: an adapter that does not know an outcome would leave a client waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It holds its id.
+    /// It holds its id, or all of its ids.
     Granted {
-        /// The id.
+        /// The id; of several, the first.
         id: Arc<str>,
         /// The fencing token of this hold.
         token: u64,
         /// How many wait for the id.
         waiting: usize,
+        /// Its further ids, each once and in the order of the request, and their fencing tokens.
+        more: Box<[(Arc<str>, u64)]>,
     },
-    /// It has to wait; its turn comes later.
+    /// It has to wait; its turn comes later. Of several ids, it may hold some.
     Queued {
-        /// The id.
+        /// The id; of several, the first for which it waits.
         id: Arc<str>,
         /// Its place: rises with each request, over restarts, too. To be claimed after a restart.
         place: u64,
@@ -68,16 +70,16 @@ pub enum Outcome {
         /// its end.
         waiting: usize,
     },
-    /// It does not hold its id, or what was asked of it cannot be done.
+    /// It holds none of its ids, or what was asked of it cannot be done.
     Refused(Refusal),
     /// Its hold ended as asked for.
     Released {
-        /// The id.
+        /// The id; of several, all of which are released, the first.
         id: Arc<str>,
     },
     /// Its hold ended otherwise, or a hold that was claimed is none.
     Revoked {
-        /// The id.
+        /// The id; of several, all of which are released, the first.
         id: Arc<str>,
         /// Why.
         reason: Refusal,

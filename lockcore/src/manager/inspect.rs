@@ -2,10 +2,15 @@
 
 use core::fmt;
 
-use super::{Epoch, LockManager, RequestId, SessionId, Time, request::Request, session::Key};
+use super::{
+    Epoch, LockManager, RequestId, SessionId, Time,
+    parts::{Part, PartKey},
+    request::Request,
+    session::Key,
+};
 use crate::handles::{Mode, Status};
 
-/// One hold of an id.
+/// One hold of an id: by a request that was granted, or one that waits for others of its ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Holder {
     /// The session that holds.
@@ -40,9 +45,10 @@ pub struct SessionStatus {
     pub attached: bool,
     /// When it expires if its client is not heard; `None` for one without a lease.
     pub lease_end: Option<Time>,
-    /// How many requests it has, waiting and holding.
+    /// How many requests it has, waiting and holding; one for several ids counts as often as it has an
+    /// id.
     pub requests: usize,
-    /// How many of them wait.
+    /// How many of them wait, counted by id, too.
     pub waiting: usize,
 }
 
@@ -60,17 +66,16 @@ impl LockManager {
 
     /// Iterates over those who hold `id`, in no particular order.
     pub fn holders(&self, id: &str) -> impl Iterator<Item = Holder> {
-        self.holders_of(id).map(|key| {
-            let request = self.live(key);
-            let token = request.token().expect("holders hold");
-            let Key { session, request: number } = key;
-            Holder { session, request: number, mode: request.mode, token }
+        self.holders_of(id).map(|holder| {
+            let token = self.live_part(holder).token().expect("holders hold");
+            let Key { session, request } = holder.key;
+            Holder { session, request, mode: self.live(holder.key).mode, token }
         })
     }
 
     /// Iterates over those who wait for `id`, from head to tail; in the recovery window nobody does.
     pub fn queue(&self, id: &str) -> impl Iterator<Item = Waiter> {
-        self.table.queue(self.table.hash(id), id).map(|key| {
+        self.table.queue(self.table.hash(id), id).map(|PartKey { key, .. }| {
             let &Request { mode, place, .. } = self.live(*key);
             Waiter { session: key.session, request: key.request, mode, place }
         })
@@ -82,12 +87,13 @@ impl LockManager {
             session: *session,
             attached: state.attached,
             lease_end: state.lease.map(|lease| lease.end),
-            requests: state.requests.len(),
+            requests: state.ids(),
             waiting: state.waiting,
         })
     }
 
-    /// Returns the number of requests that wait, for a turn or for the end of the recovery window.
+    /// Returns the number of requests that wait, for a turn or for the end of the recovery window; one
+    /// for several ids counts as often as it waits for an id.
     pub fn waiting(&self) -> usize {
         self.waiting
     }
@@ -107,27 +113,42 @@ impl LockManager {
         &self.sessions[&key.session].requests[&key.request]
     }
 
+    /// Returns one id of a request that is known to be live.
+    pub(super) fn live_part(&self, PartKey { key, number }: PartKey) -> &Part {
+        self.live(key).parts.get(number)
+    }
+
     /// Returns the token of a request that holds.
     pub(super) fn token(&self, key: Key) -> Option<u64> {
         self.request(key).and_then(Request::token)
     }
 
     /// Iterates over the requests that hold `id`.
-    pub(super) fn holders_of(&self, id: &str) -> impl Iterator<Item = Key> {
-        let hash = self.table.hash(id);
-        let first = Key { session: SessionId(u64::MIN), request: RequestId::MIN };
-        let last = Key { session: SessionId(u64::MAX), request: RequestId::MAX };
-        let holders = self.holders.range((hash, first)..=(hash, last)).map(|(_, key)| *key);
-        holders.filter(move |key| &*self.live(*key).id == id)
+    pub(super) fn holders_of(&self, id: &str) -> impl Iterator<Item = PartKey> {
+        self.holders_between(id, SessionId(u64::MIN), SessionId(u64::MAX))
     }
 
-    /// Returns the request by which `session` holds `id`, the one of the lowest number if many do.
+    /// Returns the request by which `session` was granted `id`, the one of the lowest number if many
+    /// were.
     pub(super) fn holder_of(&self, session: SessionId, id: &str) -> Option<Key> {
+        let mut holders = self.holders_between(id, session, session).map(|holder| holder.key);
+        holders.find(|key| self.live(*key).is_holding())
+    }
+
+    /// Iterates over the requests of the sessions from `first` to `last` that hold `id`.
+    fn holders_between(
+        &self,
+        id: &str,
+        first: SessionId,
+        last: SessionId,
+    ) -> impl Iterator<Item = PartKey> {
         let hash = self.table.hash(id);
-        let key = |request| (hash, Key { session, request });
-        let holders = self.holders.range(key(RequestId::MIN)..=key(RequestId::MAX));
-        let requests = &self.sessions[&session].requests;
-        holders.map(|(_, key)| *key).find(|key| *requests[&key.request].id == *id)
+        let first = Key { session: first, request: RequestId::MIN };
+        let last = Key { session: last, request: RequestId::MAX };
+        let first = (hash, PartKey { key: first, number: u32::MIN });
+        let last = (hash, PartKey { key: last, number: u32::MAX });
+        let holders = self.holders.range(first..=last).map(|(_, holder)| *holder);
+        holders.filter(move |holder| *self.live_part(*holder).id == *id)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{LockManager, Refusal, session::Key};
+use super::{Ask, LockManager, Refusal, parts::Part, request::Request, session::Key};
 
 /// What clients may ask for at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +15,15 @@ pub struct Limits {
     pub sessions: usize,
     /// Ids in use: 10,000,000 by default.
     pub ids: usize,
-    /// Requests that wait, over all sessions: 1,000,000 by default.
+    /// Ids that one request may name, each as often as it is named: 1000 by default.
+    pub ids_per_request: usize,
+    /// Requests that wait, over all sessions: 1,000,000 by default. One for several ids counts as often
+    /// as it has to wait for an id.
     pub waiters: usize,
-    /// Requests of a session, waiting and holding: 100,000 by default.
+    /// Requests of a session, waiting and holding: 100,000 by default. One for several ids counts as
+    /// often as it has an id.
     pub requests_per_session: usize,
-    /// Requests of a session that wait: 100,000 by default.
+    /// Requests of a session that wait, counted as in `waiters`: 100,000 by default.
     pub waiters_per_session: usize,
     /// The shortest lease, to which shorter ones are raised: 1 s by default.
     pub shortest_lease: Duration,
@@ -34,6 +38,7 @@ impl Default for Limits {
             id_bytes: 1024,
             sessions: 100_000,
             ids: 10_000_000,
+            ids_per_request: 1000,
             waiters: 1_000_000,
             requests_per_session: 100_000,
             waiters_per_session: 100_000,
@@ -57,41 +62,63 @@ impl LockManager {
         if self.sessions.len() < limit { Ok(()) } else { Err(Refusal::TooManySessions { limit }) }
     }
 
-    /// Refuses a bad id and one request too many.
-    pub(super) fn admit(&self, key: Key, id: &str) -> Result<(), Refusal> {
+    /// Refuses bad ids, too many of them, and one request too many.
+    pub(super) fn admit(&self, key: Key, ask: &Ask<'_>) -> Result<(), Refusal> {
+        self.admit_name(ask.id)?;
+        let (count, limit) = (1 + ask.more_ids.len(), self.limits.ids_per_request);
+        if count > limit {
+            return Err(Refusal::TooManyIdsOfRequest { count, limit });
+        }
+        ask.more_ids.iter().try_for_each(|id| self.admit_name(id))?;
         let session = &self.sessions[&key.session];
-        let limit = self.limits.id_bytes;
+        if has_room(session.ids(), ask.ids(), session.limit) {
+            Ok(())
+        } else {
+            Err(Refusal::TooManyRequests { limit: session.limit })
+        }
+    }
+
+    fn admit_name(&self, id: &str) -> Result<(), Refusal> {
+        let (length, limit) = (id.len(), self.limits.id_bytes);
         if id.is_empty() {
             Err(Refusal::IdEmpty)
-        } else if id.len() > limit {
-            Err(Refusal::IdTooLong { length: id.len(), limit })
-        } else if session.requests.len() >= session.limit {
-            Err(Refusal::TooManyRequests { limit: session.limit })
+        } else if length > limit {
+            Err(Refusal::IdTooLong { length, limit })
         } else {
             Ok(())
         }
     }
 
-    /// Refuses one id in use too many.
-    pub(super) fn admit_id(&self, hash: u64, id: &str) -> Result<(), Refusal> {
-        let limit = self.limits.ids;
-        if self.table.len() < limit || self.table.status(hash, id).is_some() {
+    /// Refuses ids in use that are too many.
+    pub(super) fn admit_ids(&self, request: &Request) -> Result<(), Refusal> {
+        let (limit, used) = (self.limits.ids, self.table.len());
+        if has_room(used, request.parts.len(), limit) {
+            return Ok(());
+        }
+        let is_free = |part: &&Part| self.table.status(part.hash, &part.id).is_none();
+        let free = request.parts.iter().filter(is_free).count();
+        if free == 0 || has_room(used, free, limit) {
             Ok(())
         } else {
             Err(Refusal::TooManyIds { limit })
         }
     }
 
-    /// Refuses one waiting request too many.
-    pub(super) fn admit_waiter(&self, key: Key) -> Result<(), Refusal> {
+    /// Refuses a request that would wait for so many ids, if that is too many.
+    pub(super) fn admit_waiters(&self, key: Key, ids: usize) -> Result<(), Refusal> {
         let session = &self.sessions[&key.session];
-        let limit = self.limits.waiters_per_session;
-        if self.waiting >= self.limits.waiters {
-            Err(Refusal::TooManyWaiters { limit: self.limits.waiters })
-        } else if session.waiting >= limit {
-            Err(Refusal::TooManyWaitersOfSession { limit })
+        let Limits { waiters, waiters_per_session, .. } = self.limits;
+        if !has_room(self.waiting, ids, waiters) {
+            Err(Refusal::TooManyWaiters { limit: waiters })
+        } else if !has_room(session.waiting, ids, waiters_per_session) {
+            Err(Refusal::TooManyWaitersOfSession { limit: waiters_per_session })
         } else {
             Ok(())
         }
     }
+}
+
+/// Returns whether so many more are within the limit.
+fn has_room(present: usize, more: usize, limit: usize) -> bool {
+    limit.checked_sub(present).is_some_and(|room| more <= room)
 }

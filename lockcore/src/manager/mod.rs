@@ -5,6 +5,7 @@
 //! | `session`, `lease` | sessions: how they begin, last and end |
 //! | `resume`, `recovery` | how they come back: on another connection, after a restart |
 //! | `request`, `turn` | requests: how they join, wait, have their turn and leave |
+//! | `parts` | the ids of a request, of which it may have several |
 //! | `deadlock` | who would wait for itself |
 //! | `limits`, `refusal` | what is too much, and each reason why something is refused |
 //! | `inspect`, `admin` | what can be seen and what can be ended from outside |
@@ -19,6 +20,7 @@ mod event;
 mod inspect;
 mod lease;
 mod limits;
+mod parts;
 mod recovery;
 mod refusal;
 mod request;
@@ -47,6 +49,7 @@ pub use self::{
     time::Time,
 };
 use self::{
+    parts::PartKey,
     recovery::Recovery,
     request::Left,
     session::{Key, Session},
@@ -64,6 +67,9 @@ const IDLE_CAPACITY: usize = 65_536;
 /// the same code serves a network and is fuzzed, simulated and model-checked.
 ///
 /// * Turns come in order of the calls to [`lock`](Self::lock), in strict FIFO by id.
+/// * A request for several ids joins all their queues in one step, holds each from its turn on, and is
+///   granted once, when it holds them all. So such requests never wait for each other in a circle.
+///   Whatever ends it, also at one of its ids, ends all of it in one step.
 /// * A session lasts until it is closed, or until its client was not heard for as long as its lease,
 ///   whether a connection is there or not. Then it holds nothing and waits for nothing.
 /// * A client that comes back in time has every hold and every place: on another connection by
@@ -100,10 +106,10 @@ const IDLE_CAPACITY: usize = 65_536;
 #[derive(Default)]
 pub struct LockManager {
     /// Has who waits for each id, and how many hold it.
-    table: LockTable<Arc<str>, Key>,
+    table: LockTable<Arc<str>, PartKey>,
     sessions: BTreeMap<SessionId, Session>,
-    /// The requests that hold, by the hash of their id.
-    holders: BTreeSet<(u64, Key)>,
+    /// The requests that hold, by the hash of the id.
+    holders: BTreeSet<(u64, PartKey)>,
     /// When the present stage of a request ends by itself.
     timers: BTreeSet<(Time, Key)>,
     /// When to look whether a session has expired.
@@ -118,7 +124,7 @@ pub struct LockManager {
     places_given: u64,
     /// The longest lease that this run has granted.
     longest_lease: Duration,
-    /// How many requests wait.
+    /// How many requests wait, each as often as it waits for an id.
     waiting: usize,
     limits: Limits,
 }
@@ -142,8 +148,8 @@ impl LockManager {
     /// Asks for a lock, as the request of this number.
     ///
     /// [`Granted`](Outcome::Granted) or [`Refused`](Outcome::Refused) follows, at once or after
-    /// [`Queued`](Outcome::Queued). If the session has a live request of this number for the same id,
-    /// mode and owner, its answer is repeated.
+    /// [`Queued`](Outcome::Queued). If the session has a live request of this number for the same ids,
+    /// mode and owner, its answer is repeated. A refused request has left nothing behind at any id.
     ///
     /// # Errors
     ///
@@ -161,7 +167,8 @@ impl LockManager {
     }
 
     /// Releases what a request holds: [`Released`](Outcome::Released) follows, or
-    /// [`Refused`](Outcome::Refused) if it holds nothing or by another token.
+    /// [`Refused`](Outcome::Refused) if it was not granted or by another token. Of several ids, the
+    /// token is that of the first.
     ///
     /// A repeated release meets `NotHeld` and does no harm.
     ///
@@ -188,7 +195,8 @@ impl LockManager {
     }
 
     /// Releases the hold that the session has on `id`, by the request of the lowest number if there
-    /// are many, and returns whether there was one.
+    /// are many, and returns whether there was one. It is released with all ids of its request; one of
+    /// a request that waits for others yet is not the session's, and stays.
     ///
     /// # Errors
     ///

@@ -5,11 +5,12 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::time::Duration;
+use core::{iter, time::Duration};
 
 use super::{
-    Ask, Claim, Claimed, Epoch, Limits, Link, LockManager, Opened, Outcome, Refusal, Resume,
-    SessionId, Time,
+    Claim, Claimed, Epoch, Limits, Link, LockManager, Opened, Outcome, Refusal, Resume, SessionId,
+    Time,
+    parts::{Part, PartKey},
     request::{Left, Stage},
     session::Key,
 };
@@ -72,7 +73,8 @@ impl LockManager {
     /// others; only then does anybody have a turn.
     ///
     /// Of claims that do not go together, the one with the greatest token counts: the others ended
-    /// before it began.
+    /// before it began, each with all its ids. A request that held some of its ids only, and so was not
+    /// granted, waited.
     pub fn recover(limits: Limits, epoch: Epoch, now: Time, longest_lease: Duration) -> Self {
         let mut manager = Self::new(limits);
         manager.epoch = epoch;
@@ -124,49 +126,74 @@ impl LockManager {
                 self.make(now, key, claim.ask, place);
             }
             Claimed::Held { token } => {
-                if let Err(reason) = self.claim_hold(now, key, claim.ask, token) {
+                if let Err(reason) = self.claim_hold(now, key, claim, token) {
                     self.say(key, Outcome::Revoked { id: claim.ask.id.into(), reason });
                 }
             }
         }
     }
 
-    /// Lets a session hold again what it held by `token`, unless somebody held later.
-    fn claim_hold(&mut self, now: Time, key: Key, ask: Ask<'_>, token: u64) -> Result<(), Refusal> {
-        if !self.epoch.is_after(token) || token == 0 {
+    /// Lets a session hold again what it held by `token` and its further tokens, unless somebody held
+    /// one of the ids later.
+    fn claim_hold(
+        &mut self,
+        now: Time,
+        key: Key,
+        claim: &Claim<'_>,
+        token: u64,
+    ) -> Result<(), Refusal> {
+        let Claim { request: number, ask, more_tokens, .. } = *claim;
+        let tokens = || iter::once(token).chain(more_tokens.iter().copied());
+        if let Some(token) = tokens().find(|token| !self.epoch.is_after(*token) || *token == 0) {
             return Err(Refusal::TokenNotGiven { token });
         }
-        self.admit(key, ask.id)?;
-        self.admit_id(self.table.hash(ask.id), ask.id)?;
-        let recovery = self.recovery.as_mut().expect("claims are made in the window");
-        let greatest = recovery.claimed.entry(ask.id.into()).or_default();
-        let rival = greatest.rival(ask.mode);
-        greatest.note(ask.mode, token);
-        self.revoke_earlier(now, ask, token);
-        if token <= rival {
-            return Err(Refusal::LaterHold { token: rival });
+        self.admit(key, &ask)?;
+        let mut request = self.draft(ask, None);
+        if tokens().count() != request.parts.len() {
+            return Err(Refusal::NotHeld { request: number });
         }
-        if self.holders_of(ask.id).any(|key| self.token(key) == Some(token)) {
+        self.admit_ids(&request)?;
+        let mut later = None;
+        for (part, token) in request.parts.iter().zip(tokens()) {
+            let found = self.contest(now, part, ask.mode, token);
+            later = later.or(found);
+        }
+        if let Some(token) = later {
             return Err(Refusal::LaterHold { token });
         }
-        let mut request = self.draft(ask, None);
-        let hold = self.table.try_lock(request.hash, &request.id, ask.mode);
-        let hold = hold.expect("what does not go with the greatest token has left");
-        request.stage = Stage::Holding(hold, token);
+        for (part, token) in request.parts.iter_mut().zip(tokens()) {
+            let hold = self.table.try_lock(part.hash, &part.id, ask.mode);
+            let hold = hold.expect("what does not go with the greatest token has left");
+            part.stage = Stage::Holding(hold, token);
+        }
         self.enter(now, key, request);
         Ok(())
     }
 
+    /// Notes that an id was held by `token`, ends the holds that ended before it began, and returns the
+    /// token of one that began later, or is the same.
+    fn contest(&mut self, now: Time, part: &Part, mode: Mode, token: u64) -> Option<u64> {
+        let recovery = self.recovery.as_mut().expect("claims are made in the window");
+        let greatest = recovery.claimed.entry(part.id.clone()).or_default();
+        let rival = greatest.rival(mode);
+        greatest.note(mode, token);
+        self.revoke_earlier(now, &part.id, mode, token);
+        if token <= rival {
+            return Some(rival);
+        }
+        let is_same = |holder: PartKey| self.live_part(holder).token() == Some(token);
+        self.holders_of(&part.id).any(is_same).then_some(token)
+    }
+
     /// Revokes the holds that ended before one by `token` began.
-    fn revoke_earlier(&mut self, now: Time, ask: Ask<'_>, token: u64) {
-        let ended = |key: &Key| {
-            let request = self.live(*key);
-            let together = (request.mode, ask.mode) == (Mode::Shared, Mode::Shared);
-            !together && request.token().is_some_and(|earlier| earlier < token)
+    fn revoke_earlier(&mut self, now: Time, id: &str, mode: Mode, token: u64) {
+        let ended = |holder: &PartKey| {
+            let together = (self.live(holder.key).mode, mode) == (Mode::Shared, Mode::Shared);
+            !together && self.live_part(*holder).token().is_some_and(|earlier| earlier < token)
         };
-        let earlier: Vec<Key> = self.holders_of(ask.id).filter(ended).collect();
+        let earlier: Vec<PartKey> = self.holders_of(id).filter(ended).collect();
         let reason = Refusal::LaterHold { token };
-        for key in earlier {
+        for PartKey { key, .. } in earlier {
             self.leave(now, key, Some(&|left: Left| left.revoked(reason.clone())));
         }
     }
@@ -176,16 +203,10 @@ impl LockManager {
         let recovery = self.recovery.take().expect("its end is due");
         for (_, key) in recovery.deferred {
             let mut request = self.take(key);
-            match self.join(now, key, &request) {
+            match self.join(now, key, &mut request) {
                 Err(refusal) => self.say(key, Outcome::Refused(refusal)),
-                Ok(stage @ Stage::Holding(..)) => {
-                    request.stage = stage;
-                    self.enter(now, key, request);
-                }
-                Ok(stage @ (Stage::Waiting(_) | Stage::Deferred)) => {
-                    request.stage = stage;
-                    self.put(key, request);
-                }
+                Ok(()) if request.is_holding() => self.enter(now, key, request),
+                Ok(()) => self.put(key, request),
             }
         }
     }

@@ -19,27 +19,34 @@ pub enum Refusal {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The request names more ids than the limit.
+    TooManyIdsOfRequest {
+        /// How many it names.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// There are as many sessions as there may be.
     TooManySessions {
         /// The limit.
         limit: usize,
     },
-    /// As many ids are in use as may be.
+    /// More ids would be in use than may be.
     TooManyIds {
         /// The limit.
         limit: usize,
     },
-    /// As many requests wait, over all sessions, as may wait.
+    /// More requests would wait, over all sessions, than may wait.
     TooManyWaiters {
         /// The limit.
         limit: usize,
     },
-    /// The session has as many requests, waiting and holding, as it may have.
+    /// The session would have more requests, waiting and holding, than it may have.
     TooManyRequests {
         /// The limit.
         limit: usize,
     },
-    /// As many requests of the session wait as may wait.
+    /// More requests of the session would wait than may wait.
     TooManyWaitersOfSession {
         /// The limit.
         limit: usize,
@@ -119,6 +126,9 @@ impl fmt::Display for Refusal {
             Self::IdTooLong { length, limit } => {
                 write!(f, "id is {length} bytes long; the limit is {limit}")
             }
+            Self::TooManyIdsOfRequest { count, limit } => {
+                write!(f, "the request is for {count} ids; the limit is {limit}")
+            }
             Self::TooManySessions { limit } => too_many(f, *limit, "sessions"),
             Self::TooManyIds { limit } => too_many(f, *limit, "ids in use"),
             Self::TooManyWaiters { limit } => too_many(f, *limit, "waiting requests"),
@@ -163,7 +173,7 @@ impl fmt::Display for Refusal {
 }
 
 fn too_many(f: &mut fmt::Formatter<'_>, limit: usize, what: &str) -> fmt::Result {
-    write!(f, "there are {limit} {what} already, which is the limit")
+    write!(f, "there may be {limit} {what} at most")
 }
 
 impl core::error::Error for Refusal {}

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use super::{Outcome, Refusal, Time};
+use super::{Outcome, Refusal, Time, parts::Parts};
 use crate::handles::{Hold, Mode, Ticket};
 
 /// A request's number, chosen by the client: unique among the live requests of its session.
@@ -17,6 +17,9 @@ pub type OwnerId = u64;
 pub struct Ask<'a> {
     /// The id to lock.
     pub id: &'a str,
+    /// Further ids to lock together with it: all or none are held, and in the same mode. One that is
+    /// named twice counts once.
+    pub more_ids: &'a [&'a str],
     /// Alone or shared.
     pub mode: Mode,
     /// How long to wait at most: `None` for as long as it takes, zero to try.
@@ -32,7 +35,8 @@ pub struct Ask<'a> {
 impl<'a> Ask<'a> {
     /// Asks for `id` alone, without limits and owner.
     pub const fn exclusive(id: &'a str) -> Self {
-        Self { id, mode: Mode::Exclusive, wait_limit: None, hold_limit: None, owner: None }
+        let (mode, more_ids) = (Mode::Exclusive, &[] as &[&str]);
+        Self { id, more_ids, mode, wait_limit: None, hold_limit: None, owner: None }
     }
 }
 
@@ -46,12 +50,15 @@ pub struct Claim<'a> {
     pub ask: Ask<'a>,
     /// How far it came.
     pub state: Claimed,
+    /// If it holds several ids, the tokens of those that follow the first, in the order of
+    /// [`Granted`](Outcome::Granted).
+    pub more_tokens: &'a [u64],
 }
 
 /// How far a request came, as its client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// It waits, at the place that [`Queued`](Outcome::Queued) said, if it did.
+    /// It waits, also if it holds some of its ids, at the place that [`Queued`](Outcome::Queued) said, if it did.
     Waiting {
         /// The place.
         place: Option<u64>,
@@ -65,8 +72,7 @@ pub enum Claimed {
 
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) id: Arc<str>,
-    pub(super) hash: u64,
+    pub(super) parts: Parts,
     pub(super) mode: Mode,
     pub(super) owner: Option<OwnerId>,
     /// Rises in order of arrival, over restarts; so does it in each queue.
@@ -75,9 +81,9 @@ pub(super) struct Request {
     pub(super) hold_limit: Option<Duration>,
     /// When the present stage ends by itself; the manager's timers have the same.
     pub(super) deadline: Option<Time>,
-    pub(super) stage: Stage,
 }
 
+/// How far a request came at one of its ids.
 #[derive(Debug)]
 pub(super) enum Stage {
     /// Waits for the end of the recovery window, which has it in its list; in no queue.
@@ -93,17 +99,18 @@ impl Request {
         self.token().is_some()
     }
 
-    /// Returns the token if the request holds.
+    pub(super) fn is_deferred(&self) -> bool {
+        matches!(self.parts.first.stage, Stage::Deferred)
+    }
+
+    /// Returns the token if the request holds; the first one if it holds several ids.
     pub(super) fn token(&self) -> Option<u64> {
-        match &self.stage {
-            Stage::Deferred | Stage::Waiting(_) => None,
-            Stage::Holding(_, token) => Some(*token),
-        }
+        self.parts.slowest().token()
     }
 
     /// Returns whether `ask` asks for the same. Limits may differ: the first ones count.
     pub(super) fn is_for(&self, ask: &Ask<'_>) -> bool {
-        (&*self.id, self.mode, self.owner) == (ask.id, ask.mode, ask.owner)
+        (self.mode, self.owner) == (ask.mode, ask.owner) && self.parts.are_of(ask)
     }
 
     /// Returns whether a client may believe `claim` of this request.
@@ -111,7 +118,11 @@ impl Request {
         self.is_for(&claim.ask)
             && match claim.state {
                 Claimed::Waiting { .. } => true,
-                Claimed::Held { token } => self.token() == Some(token),
+                Claimed::Held { token } => {
+                    let more = self.parts.more();
+                    let more = more.iter().map(|(_, token)| token);
+                    self.token() == Some(token) && more.eq(claim.more_tokens)
+                }
             }
     }
 }
@@ -124,6 +135,15 @@ pub(super) enum Left {
 }
 
 impl Left {
+    /// What is left of a request whose stage ends.
+    pub(super) fn of(request: &Request) -> Self {
+        if request.is_holding() {
+            let id = request.parts.first.id.clone();
+            return Self::Held { id, limit: request.hold_limit };
+        }
+        Self::Waited { limit: request.wait_limit }
+    }
+
     /// What is said when the session asked for it.
     pub(super) fn ended(self) -> Outcome {
         match self {

@@ -93,8 +93,10 @@ pub(super) struct Session {
     pub(super) attached: bool,
     /// How many requests it may have.
     pub(super) limit: usize,
-    /// How many of the requests wait.
+    /// How many of the requests wait, each as often as it waits for an id.
     pub(super) waiting: usize,
+    /// How many ids the requests have beyond one for each.
+    pub(super) further: usize,
     /// Ordered, so that what is done to all of them is done in the same order each time.
     pub(super) requests: BTreeMap<RequestId, Request>,
     /// The requests that have an owner, by owner.
@@ -119,9 +121,15 @@ impl Session {
             attached: true,
             limit,
             waiting: 0,
+            further: 0,
             requests: BTreeMap::new(),
             owned: BTreeSet::new(),
         }
+    }
+
+    /// How many requests it has, each as often as it has an id.
+    pub(super) fn ids(&self) -> usize {
+        self.requests.len() + self.further
     }
 
     /// The client was heard.

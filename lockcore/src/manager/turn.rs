@@ -1,9 +1,10 @@
 //! The way of a request: it joins, waits, has its turn, leaves.
 
-use alloc::sync::Arc;
+use core::mem;
 
 use super::{
     Ask, Event, LockManager, Outcome, Refusal, Time,
+    parts::{Part, PartKey, Parts},
     request::{Left, Request, Stage},
     session::Key,
 };
@@ -24,9 +25,9 @@ impl LockManager {
 
     /// Makes a request, at the place that it had before a restart if it had one.
     pub(super) fn make(&mut self, now: Time, key: Key, ask: Ask<'_>, place: Option<u64>) {
-        let made = self.admit(key, ask.id).and_then(|()| {
+        let made = self.admit(key, &ask).and_then(|()| {
             let mut request = self.draft(ask, place);
-            request.stage = self.join(now, key, &request)?;
+            self.join(now, key, &mut request)?;
             Ok(request)
         });
         match made {
@@ -37,14 +38,13 @@ impl LockManager {
 
     /// A request that has its place and is nowhere yet.
     pub(super) fn draft(&mut self, ask: Ask<'_>, place: Option<u64>) -> Request {
-        let Ask { id, mode, wait_limit, hold_limit, owner } = ask;
+        let Ask { mode, wait_limit, hold_limit, owner, .. } = ask;
         let place = place.unwrap_or_else(|| {
             self.places_given += 1;
             self.epoch.number(self.places_given)
         });
-        let (id, hash) = (Arc::from(id), self.table.hash(id));
-        let (deadline, stage) = (None, Stage::Deferred);
-        Request { id, hash, mode, owner, place, wait_limit, hold_limit, deadline, stage }
+        let parts = Parts::new(&ask, |id| self.table.hash(id));
+        Request { parts, mode, owner, place, wait_limit, hold_limit, deadline: None }
     }
 
     /// Lets a request hold, or join what it has to wait in.
@@ -52,27 +52,34 @@ impl LockManager {
         &mut self,
         now: Time,
         key: Key,
-        request: &Request,
-    ) -> Result<Stage, Refusal> {
-        let &Request { ref id, hash, mode, wait_limit, .. } = request;
-        let is_try = wait_limit.is_some_and(|limit| limit.is_zero());
+        request: &mut Request,
+    ) -> Result<(), Refusal> {
+        let is_try = request.wait_limit.is_some_and(|limit| limit.is_zero());
         if let Some(recovery) = &self.recovery {
             if is_try {
                 return Err(Refusal::Recovering { remaining: recovery.remaining(now) });
             }
-            self.admit_waiter(key)?;
-            return Ok(Stage::Deferred);
+            return self.admit_waiters(key, request.parts.len());
         }
-        self.admit_id(hash, id)?;
-        if let Some(hold) = self.table.try_lock(hash, id, mode) {
+        self.admit_ids(request)?;
+        if request.parts.are_several() {
+            return self.join_all(key, request, is_try);
+        }
+        request.parts.first.stage = self.join_one(key, request, is_try)?;
+        Ok(())
+    }
+
+    fn join_one(&mut self, key: Key, request: &Request, is_try: bool) -> Result<Stage, Refusal> {
+        let Request { parts: Parts { first: Part { id, hash, .. }, .. }, mode, .. } = request;
+        if let Some(hold) = self.table.try_lock(*hash, id, *mode) {
             return Ok(self.holding(hold));
         }
         if is_try {
             return Err(Refusal::Busy);
         }
-        self.admit_waiter(key)?;
+        self.admit_waiters(key, 1)?;
         self.admit_wait(key, request)?;
-        Ok(match self.table.lock(hash, id, mode, key) {
+        Ok(match self.table.lock(*hash, id, *mode, PartKey { key, number: 0 }) {
             Joined::Closed(_) => unreachable!("a manager never closes its table"),
             Joined::Holds(hold, _) => self.holding(hold),
             Joined::Waits(ticket) => Stage::Waiting(ticket),
@@ -90,15 +97,19 @@ impl LockManager {
     /// Says what stage a live request is in.
     pub(super) fn tell(&mut self, key: Key) {
         let request = self.live(key);
-        let (id, place) = (request.id.clone(), request.place);
-        let queued = || self.table.status(request.hash, &id).map_or(0, |status| status.waiting);
-        let outcome = match &request.stage {
+        let part = request.parts.slowest();
+        let (id, place) = (part.id.clone(), request.place);
+        let queued = || self.table.status(part.hash, &id).map_or(0, |status| status.waiting);
+        let outcome = match &part.stage {
             Stage::Deferred => {
                 let waiting = self.recovery.as_ref().map_or(0, |recovery| recovery.deferred.len());
                 Outcome::Queued { id, place, waiting }
             }
             Stage::Waiting(_) => Outcome::Queued { waiting: queued(), id, place },
-            Stage::Holding(_, token) => Outcome::Granted { waiting: queued(), token: *token, id },
+            Stage::Holding(_, token) => {
+                let more = request.parts.more();
+                Outcome::Granted { waiting: queued(), token: *token, id, more }
+            }
         };
         self.say(key, outcome);
     }
@@ -108,14 +119,17 @@ impl LockManager {
         self.timers.extend(request.deadline.map(|deadline| (deadline, key)));
         let session = self.sessions.get_mut(&key.session).expect("requests are of live sessions");
         session.owned.extend(request.owner.map(|owner| (owner, key.request)));
-        match &request.stage {
-            Stage::Holding(..) => drop(self.holders.insert((request.hash, key))),
-            Stage::Deferred | Stage::Waiting(_) => {
-                session.waiting += 1;
-                self.waiting += 1;
+        session.further += request.parts.len() - 1;
+        for (name, part) in request.parts.named(key) {
+            match &part.stage {
+                Stage::Holding(..) => drop(self.holders.insert((part.hash, name))),
+                Stage::Deferred | Stage::Waiting(_) => {
+                    session.waiting += 1;
+                    self.waiting += 1;
+                }
             }
         }
-        if let (Stage::Deferred, Some(recovery)) = (&request.stage, &mut self.recovery) {
+        if let (true, Some(recovery)) = (request.is_deferred(), &mut self.recovery) {
             recovery.deferred.insert((request.place, key));
         }
         session.requests.insert(key.request, request);
@@ -131,14 +145,17 @@ impl LockManager {
         if let Some(owner) = request.owner {
             session.owned.remove(&(owner, key.request));
         }
-        match &request.stage {
-            Stage::Holding(..) => drop(self.holders.remove(&(request.hash, key))),
-            Stage::Deferred | Stage::Waiting(_) => {
-                session.waiting -= 1;
-                self.waiting -= 1;
+        session.further -= request.parts.len() - 1;
+        for (name, part) in request.parts.named(key) {
+            match &part.stage {
+                Stage::Holding(..) => drop(self.holders.remove(&(part.hash, name))),
+                Stage::Deferred | Stage::Waiting(_) => {
+                    session.waiting -= 1;
+                    self.waiting -= 1;
+                }
             }
         }
-        if let (Stage::Deferred, Some(recovery)) = (&request.stage, &mut self.recovery) {
+        if let (true, Some(recovery)) = (request.is_deferred(), &mut self.recovery) {
             recovery.deferred.remove(&(request.place, key));
         }
         request
@@ -151,36 +168,38 @@ impl LockManager {
         key: Key,
         last_word: Option<&dyn Fn(Left) -> Outcome>,
     ) {
-        let Request { id, wait_limit, hold_limit, stage, .. } = self.take(key);
-        let waited = Left::Waited { limit: wait_limit };
-        let (left, due) = match stage {
-            Stage::Deferred => (waited, None),
-            Stage::Waiting(ticket) => (waited, Some(self.table.cancel(ticket))),
-            Stage::Holding(hold, _) => {
-                (Left::Held { id, limit: hold_limit }, Some(self.table.release(hold)))
-            }
-        };
+        let request = self.take(key);
         if let Some(last_word) = last_word {
-            self.say(key, last_word(left));
+            self.say(key, last_word(Left::of(&request)));
         }
-        for successor in due.into_iter().flat_map(|due| due.into_turns()) {
+        for successor in self.quit(request.parts) {
             self.hand_over(now, successor);
         }
     }
 
     /// Lets a waiting request take the turn that has come.
-    fn hand_over(&mut self, now: Time, key: Key) {
-        let request = self.take(key);
-        let Stage::Waiting(ticket) = request.stage else {
+    fn hand_over(&mut self, now: Time, turn: PartKey) {
+        if self.waits_elsewhere(turn) {
+            return self.hold_part(turn);
+        }
+        let mut request = self.take(turn.key);
+        let stage = &mut request.parts.get_mut(turn.number).stage;
+        let waited = mem::replace(stage, Stage::Deferred);
+        *stage = self.turn_taken(waited);
+        self.enter(now, turn.key, request);
+    }
+
+    /// The stage that follows on a wait whose turn has come.
+    pub(super) fn turn_taken(&mut self, waited: Stage) -> Stage {
+        let Stage::Waiting(ticket) = waited else {
             unreachable!("a turn comes to a request that waits");
         };
         let hold = self.table.take_turn(ticket).expect("the turn has come");
-        let stage = self.holding(hold);
-        self.enter(now, key, Request { stage, ..request });
+        self.holding(hold)
     }
 
     /// The stage of a hold that the table gave, by this run's token for it.
-    fn holding(&self, hold: Hold) -> Stage {
+    pub(super) fn holding(&self, hold: Hold) -> Stage {
         let token = self.epoch.number(hold.token());
         Stage::Holding(hold, token)
     }

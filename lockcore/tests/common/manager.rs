@@ -166,12 +166,14 @@ pub(crate) fn shared() -> Ask<'static> {
 
 /// The claim that a request for [`ID`] holds it.
 pub(crate) fn held(request: RequestId, token: u64) -> Claim<'static> {
-    Claim { request, ask: exclusive(), state: Claimed::Held { token } }
+    let state = Claimed::Held { token };
+    Claim { request, ask: exclusive(), state, more_tokens: &[] }
 }
 
 /// The claim that a request for [`ID`] waits, at a place if it knows one.
 pub(crate) fn waiting(request: RequestId, place: Option<u64>) -> Claim<'static> {
-    Claim { request, ask: exclusive(), state: Claimed::Waiting { place } }
+    let state = Claimed::Waiting { place };
+    Claim { request, ask: exclusive(), state, more_tokens: &[] }
 }
 
 /// The refusal of calls for a session that is over.

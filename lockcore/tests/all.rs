@@ -461,6 +461,24 @@ fn an_administrator_ends_all_of_it_by_its_number_or_one_of_its_ids() {
     }
 }
 
+/// What the first of the two lets hold has a limit that has passed at once.
+#[test]
+fn revoking_an_id_looks_at_the_clock_once() {
+    let (mut manager, [first, second, third]) = three();
+    let shared = |ask| Ask { mode: Mode::Shared, ..ask };
+    manager.lock(0, first, 1, shared(all("b", &["a"])));
+    manager.lock(0, second, 1, shared(one("b")));
+    manager.lock(0, third, 1, Ask { hold_limit: seconds(0), ..one("a") });
+    manager.said();
+    let now = common::manager::second(0);
+    assert_eq!(manager.0.revoke_id(now, "b", "note"), 2);
+    let ended = || Refusal::Administrator { note: "note".into() };
+    assert_eq!(manager.said(), [Revoked(1, 1, ended()), Granted(3, 1), Revoked(2, 1, ended())]);
+    manager.timeout(0);
+    let limit = Refusal::HoldLimit { limit: Duration::ZERO };
+    assert_eq!(manager.said(), [Revoked(3, 1, limit)]);
+}
+
 #[test]
 fn expired_half_way_it_leaves_nothing() {
     let mut manager = Manager::new();

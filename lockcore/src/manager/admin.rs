@@ -24,8 +24,7 @@ impl LockManager {
         let key = Key { session, request };
         let is_live = self.request(key).is_some();
         if is_live {
-            let reason = Refusal::Administrator { note: note.into() };
-            self.leave(now, key, Some(&|left: Left| left.revoked(reason.clone())));
+            self.revoke_live(now, key, note);
         }
         is_live
     }
@@ -37,9 +36,14 @@ impl LockManager {
         self.handle_timeout(now);
         let holders: Vec<PartKey> = self.holders_of(id).collect();
         for PartKey { key, .. } in &holders {
-            self.revoke(now, key.session, key.request, note);
+            self.revoke_live(now, *key, note);
         }
         holders.len()
+    }
+
+    fn revoke_live(&mut self, now: Time, key: Key, note: &str) {
+        let reason = Refusal::Administrator { note: note.into() };
+        self.leave(now, key, Some(&|left: Left| left.revoked(reason.clone())));
     }
 
     /// Ends a session with all that it holds and waits for, and returns whether there was one. Its

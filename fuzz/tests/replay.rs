@@ -50,7 +50,7 @@ fn each_has_a_seed<E: Copy + Debug + Ord>(
 /// What the fuzzer is given at random reaches every operation and every kind of hand-off.
 fn noise_meets_all<E: Copy + Debug + Ord>(all: &[E], run: impl Fn(&[u8]) -> Events<E>) {
     let mut met = Events::default();
-    for seed in 0..300 {
+    for seed in 0..1_000 {
         let bytes: Vec<u8> = noise(seed).take(512).collect();
         met.add(run(&bytes));
     }

@@ -5,21 +5,20 @@ mod op;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    mem,
+    iter, mem,
     time::Duration,
 };
 
 use lockcore::{
     LockManager, Mode, Status,
     manager::{
-        Ask, Claim, Claimed, Epoch, Event, Limits, Link, Outcome, Refusal, Resume, Secret,
-        SessionId, Time,
+        Ask, Claimed, Epoch, Event, Limits, Link, Outcome, Refusal, Resume, Secret, SessionId, Time,
     },
 };
 
 use self::{
     model::{Key, Model, Session, Stage, Told},
-    op::{Call, ID_BYTES, IDS, LEASE, Op, REQUESTS, WAITERS},
+    op::{Call, ID_BYTES, IDS, IDS_OF_REQUEST, LEASE, Op, REQUESTS, WAITERS},
 };
 use crate::events::{Events, events};
 
@@ -85,6 +84,28 @@ events! {
         Resumed,
         /// A session came back after a restart.
         ResumedAfterRestart,
+        /// A request for several ids holds.
+        GrantedAll,
+        /// A request holds some of its ids and waits for the others.
+        HalfWay,
+        /// Cancelled while it held some of its ids.
+        CancelledHalfWay,
+        /// The wait limit of a request passed that held some of its ids.
+        WaitLimitHalfWay,
+        /// An administrator ended a request that held some of its ids.
+        AdministratorHalfWay,
+        /// A session expired with a request that held some of its ids.
+        ExpiredHalfWay,
+        /// A session came back with a request that held some of its ids.
+        ResumedHalfWay,
+        /// A session held several ids by one request, and again after a restart.
+        ReclaimedAll,
+        /// A claimed hold of several ids was earlier than another.
+        LaterHoldOfAll,
+        /// A circle went over what a request without an owner held while it waited.
+        DeadlockHalfWay,
+        /// Refused: too many ids for one request.
+        TooManyIdsOfRequest,
         /// A session was closed that held and waited for the same id.
         CloseHoldingAndWaiting,
         /// `handle_timeout` was called after the deadline.
@@ -108,8 +129,12 @@ struct World {
     model: Model,
     /// What was polled and is not compared yet.
     heard: Vec<Event>,
-    /// The tokens that were granted by id.
-    granted: BTreeSet<(String, u64)>,
+    /// The tokens that were told or seen by id.
+    tokens: BTreeSet<(&'static str, u64)>,
+    /// Those of them that were known before the present operation.
+    known_tokens: BTreeSet<(&'static str, u64)>,
+    /// The requests that held some of their ids before the present operation.
+    half_way: BTreeSet<Key>,
     met: Events<Met>,
 }
 
@@ -128,7 +153,9 @@ pub fn run(bytes: &[u8]) -> Events<Met> {
         now: Time::ZERO,
         model: Model::default(),
         heard: Vec::new(),
-        granted: BTreeSet::new(),
+        tokens: BTreeSet::new(),
+        known_tokens: BTreeSet::new(),
+        half_way: BTreeSet::new(),
         met: Events::default(),
     };
     for bytes in bytes.as_chunks().0.iter().take(OPS) {
@@ -142,6 +169,7 @@ pub fn run(bytes: &[u8]) -> Events<Met> {
 fn limits() -> Limits {
     let mut limits = Limits::default();
     (limits.id_bytes, limits.requests_per_session, limits.waiters) = (ID_BYTES, REQUESTS, WAITERS);
+    limits.ids_per_request = IDS_OF_REQUEST;
     limits
 }
 
@@ -251,7 +279,7 @@ impl World {
             Call::Cancel { request } => self.manager.cancel(now, link, request),
             Call::Release { request, .. } => self.manager.release(now, link, request, token),
             Call::ReleaseId { id } => self.manager.release_id(now, link, id).map(|released| {
-                let held = self.model.holders(id).iter().any(|holder| holder.0 == number);
+                let held = self.model.granted(id).iter().any(|holder| holder.0 == number);
                 assert_eq!(released, held, "release_id {id}");
             }),
         };
@@ -278,10 +306,10 @@ impl World {
             Call::Cancel { request } => self.model.end(now, (session, request)),
             Call::Release { request, .. } => {
                 let key = (session, request);
-                self.model.release(now, key, token, self.model.tokens.get(&key).copied());
+                self.model.release(now, key, token, self.first_token(key));
             }
             Call::ReleaseId { id } => {
-                let holders = self.model.holders(id);
+                let holders = self.model.granted(id);
                 if let Some(key) = holders.into_iter().find(|holder| holder.0 == session) {
                     self.model.end(now, key);
                 }
@@ -301,10 +329,7 @@ impl World {
         let Session { id, open, attempt, .. } = self.model.sessions[session];
         lie(&mut claims, lies);
         let attempt = if lies & 3 == 3 { attempt } else { attempt + 1 };
-        let known: Vec<_> = claims
-            .iter()
-            .map(|&(request, ask, state)| Claim { request, ask, state, more_tokens: &[] })
-            .collect();
+        let known: Vec<_> = claims.iter().map(model::Claim::of_manager).collect();
         let resume = Resume { session: id, secret: SECRET, attempt, lease: LEASE, claims: &known };
         let result = self.manager.resume(now, resume);
         // The model judges claims by the tokens that were told before.
@@ -312,10 +337,25 @@ impl World {
         self.listen();
         assert_eq!(result.clone().map(|_| ()), expected, "resume");
         if let Ok(opened) = result {
-            self.earlier_links.insert(session, self.links[session]);
-            self.links[session] = opened.link;
+            let before = mem::replace(&mut self.links[session], opened.link);
+            // After a restart, an attempt that is repeated is the first, and makes the same link.
+            if before != opened.link {
+                self.earlier_links.insert(session, before);
+            }
             self.met.met(if open { Met::Resumed } else { Met::ResumedAfterRestart });
+            let had_half_way = self.half_way.iter().any(|key| key.0 == session);
+            self.met.met_if(open && had_half_way, Met::ResumedHalfWay);
+            let of_all = claims.iter().filter(|claim| !claim.more_tokens.is_empty());
+            of_all.for_each(|claim| self.note_claim_of_all((session, claim.request), open));
         }
+    }
+
+    fn note_claim_of_all(&mut self, key: Key, was_open: bool) {
+        let holds = self.model.requests.get(&key).is_some_and(|known| known.held.len() > 1);
+        self.met.met_if(holds && !was_open, Met::ReclaimedAll);
+        let later = |told: &Told| matches!(told, Told::Revoked(Refusal::LaterHold { .. }));
+        let ended = self.model.told.iter().any(|(other, told)| *other == key && later(told));
+        self.met.met_if(ended, Met::LaterHoldOfAll);
     }
 
     /// What arrives late changes nothing, and does not count as having been heard.
@@ -335,11 +375,16 @@ impl World {
     fn beliefs(&self, session: usize) -> Vec<model::Claim> {
         let own = self.model.requests.iter().filter(|(key, _)| key.0 == session);
         own.map(|(key, request)| {
-            let state = match request.stage {
-                Stage::Holding => Claimed::Held { token: self.model.tokens[key] },
-                Stage::Deferred | Stage::Waiting => Claimed::Waiting { place: Some(request.place) },
+            let (state, more_tokens) = match request.stage {
+                Stage::Holding => {
+                    let mut tokens = self.model.tokens_of(*key);
+                    (Claimed::Held { token: tokens.remove(0) }, tokens)
+                }
+                Stage::Deferred | Stage::Waiting => {
+                    (Claimed::Waiting { place: Some(request.place) }, Vec::new())
+                }
             };
-            (key.1, request.ask, state)
+            model::Claim { request: key.1, ask: request.ask, state, more_tokens }
         })
         .collect()
     }
@@ -382,7 +427,13 @@ impl World {
     /// The token that the session knows for what it releases, or a wrong one.
     fn token_for(&self, session: usize, call: Call) -> u64 {
         let Call::Release { request, wrong } = call else { return 0 };
-        self.model.tokens.get(&(session, request)).map_or(0, |token| token ^ wrong)
+        self.first_token((session, request)).map_or(0, |token| token ^ wrong)
+    }
+
+    /// The token by which a request holds its first id.
+    fn first_token(&self, key: Key) -> Option<u64> {
+        let id = self.model.requests.get(&key)?.ask.id;
+        self.model.tokens.get(&(key, id)).copied()
     }
 
     fn is_late(&self) -> bool {
@@ -390,12 +441,10 @@ impl World {
     }
 
     fn note_close(&mut self, session: usize, call: Call) {
-        let own = |holds: bool| {
-            let requests = self.model.requests.iter().filter(|(key, _)| key.0 == session);
-            let own = requests.filter(|(_, own)| (own.stage == Stage::Holding) == holds);
-            own.map(|(_, request)| request.ask.id).collect::<BTreeSet<_>>()
-        };
-        let both = !own(true).is_disjoint(&own(false));
+        let requests = self.model.requests.iter().filter(|(key, _)| key.0 == session);
+        let own: Vec<_> = requests.map(|(_, request)| request).collect();
+        let held: BTreeSet<_> = own.iter().flat_map(|request| &request.held).copied().collect();
+        let both = own.iter().any(|request| request.pending().any(|id| held.contains(id)));
         self.met.met_if(call == Call::Close && both, Met::CloseHoldingAndWaiting);
     }
 
@@ -417,19 +466,33 @@ impl World {
         let seen: Vec<_> = seen.map(|seen| (seen.session, seen.attached, seen.lease_end)).collect();
         assert_eq!(seen, open, "open sessions");
         assert_eq!(self.manager.recovers_until(), self.model.window);
+        let requests = &self.model.requests;
+        let pending: usize = requests.values().map(|request| request.pending().count()).sum();
+        assert_eq!(self.manager.waiting(), pending, "waiting requests");
+        self.model.tokens.retain(|(key, _), _| requests.contains_key(key));
+        let half_way = requests.iter().filter(|(_, request)| request.is_half_way());
+        self.half_way = half_way.map(|(key, _)| *key).collect();
+        self.met.met_if(!self.half_way.is_empty(), Met::HalfWay);
+        self.known_tokens.clone_from(&self.tokens);
     }
 
-    fn compare_id(&self, id: &'static str) {
+    fn compare_id(&mut self, id: &'static str) {
         let seen =
             self.manager.status(id).map(|Status { holders, waiting, .. }| (holders, waiting));
         let holders = self.model.holders(id);
         let expected = (!holders.is_empty()).then(|| (holders.len(), self.model.waiting(id)));
         assert_eq!(seen, expected, "holders and waiting of {id}");
-        let mut tokens: Vec<_> = self.manager.holders(id).map(|holder| holder.token).collect();
-        let mut expected: Vec<_> = holders.iter().map(|key| self.model.tokens[key]).collect();
-        tokens.sort_unstable();
-        expected.sort_unstable();
-        assert_eq!(tokens, expected, "tokens of {id}");
+        let seen = self.manager.holders(id);
+        let seen: BTreeMap<Key, u64> = seen
+            .map(|holder| ((self.number(holder.session), holder.request), holder.token))
+            .collect();
+        assert!(seen.keys().eq(&holders), "{seen:?} hold {id}, and ought to: {holders:?}");
+        for (key, token) in seen {
+            // One that holds some of its ids is told so when it holds all.
+            let known = *self.model.tokens.entry((key, id)).or_insert(token);
+            assert_eq!(known, token, "the token of {key:?} for {id}");
+            self.note_token(id, token);
+        }
         let queue: Vec<_> = self.manager.queue(id).map(|waiter| waiter.place).collect();
         let mut expected: Vec<_> = self.model.queue(id).map(|(place, _)| place).collect();
         expected.sort_unstable();
@@ -438,25 +501,33 @@ impl World {
 
     /// Polls what the sessions are told, and remembers the tokens.
     fn listen(&mut self) {
-        let base = u64::from(self.epoch.get()) << 43;
         while let Some(event) = self.manager.poll_event() {
-            if let Event::Request { link, request, outcome: Outcome::Granted { id, token, .. } } =
-                &event
+            if let Event::Request { link, request, outcome } = &event
+                && let Outcome::Granted { id, token, more, .. } = outcome
             {
-                let known = (id.to_string(), *token);
-                if *token > base && !self.granted.contains(&known) {
-                    let last = self.granted.iter().filter(|(other, _)| **other == **id).max();
-                    assert!(last.is_none_or(|last| last.1 < *token), "tokens rise");
+                let key = (self.number(link.session()), *request);
+                for (id, token) in iter::once(&(id.clone(), *token)).chain(more) {
+                    let id = (0..IDS).map(op::id).find(|known| **known == **id);
+                    let id = id.expect("an id that may be locked");
+                    self.model.tokens.insert((key, id), *token);
+                    self.note_token(id, *token);
                 }
-                self.granted.insert(known);
-                self.model.tokens.insert((self.number(*link), *request), *token);
             }
             self.heard.push(event);
         }
     }
 
-    fn number(&self, link: Link) -> usize {
-        let number = self.links.iter().position(|known| known.session() == link.session());
+    /// A token of this run that was not known is greater than all that were before.
+    fn note_token(&mut self, id: &'static str, token: u64) {
+        let base = u64::from(self.epoch.get()) << 43;
+        if self.tokens.insert((id, token)) && token > base {
+            let before = self.known_tokens.range((id, 0)..=(id, u64::MAX)).next_back();
+            assert!(before.is_none_or(|(_, before)| *before < token), "tokens rise");
+        }
+    }
+
+    fn number(&self, session: SessionId) -> usize {
+        let number = self.links.iter().position(|known| known.session() == session);
         number.expect("a session that was opened")
     }
 
@@ -466,17 +537,40 @@ impl World {
             mem::take(&mut self.heard).into_iter().map(|event| self.as_told(event)).collect();
         let granted = told.iter().filter(|(_, told)| matches!(told, Told::Granted { .. }));
         self.met.met_if(granted.count() > 1, Met::GrantedTogether);
-        for (_, told) in &told {
+        for (key, told) in &told {
             self.met.met(Met::of(told));
+            self.note_several(*key, told);
         }
         assert_eq!(told, mem::take(&mut self.model.told), "what the sessions are told");
         let requests = &self.model.requests;
-        self.model.tokens.retain(|key, _| requests.contains_key(key));
+        let holds = |key: &Key| requests.get(key).is_some_and(|own| own.stage == Stage::Holding);
+        for (key, _) in told.iter().filter(|(key, _)| !holds(key)) {
+            // What was told before it ended is not of a request of the same number that came after.
+            self.model.tokens.retain(|(other, _), _| other != key);
+        }
+        let circles = mem::take(&mut self.model.circles_half_way);
+        self.met.met_if(circles > 0, Met::DeadlockHalfWay);
+    }
+
+    /// Notes what is special where it is told to a request for several ids.
+    fn note_several(&mut self, key: Key, told: &Told) {
+        let was_half_way = self.half_way.contains(&key);
+        let had_half_way = self.half_way.iter().any(|other| other.0 == key.0);
+        let is_granted = self.model.requests.get(&key).is_some_and(|known| known.held.len() > 1);
+        for (met, is_met, special) in [
+            (Met::Granted, is_granted, Met::GrantedAll),
+            (Met::Cancelled, was_half_way, Met::CancelledHalfWay),
+            (Met::WaitLimit, was_half_way, Met::WaitLimitHalfWay),
+            (Met::Administrator, was_half_way, Met::AdministratorHalfWay),
+            (Met::Expired, had_half_way, Met::ExpiredHalfWay),
+        ] {
+            self.met.met_if(is_met && Met::of(told) == met, special);
+        }
     }
 
     /// Puts what a session is told as the model does.
     fn as_told(&self, event: Event) -> (Key, Told) {
-        let session = self.number(event.link());
+        let session = self.number(event.link().session());
         match event {
             Event::Ended { reason, .. } => ((session, 0), Told::Ended(reason)),
             Event::Request { request, outcome, .. } => {
@@ -510,7 +604,14 @@ fn lie(claims: &mut Vec<model::Claim>, lies: u8) {
     if lies & 4 != 0 {
         claims.pop();
     }
-    if let Some((_, ask, state)) = claims.first_mut() {
+    if let Some(model::Claim { ask, state, more_tokens, .. }) = claims.first_mut() {
+        if lies & 128 != 0 {
+            match more_tokens.last_mut() {
+                Some(token) if lies & 1 == 0 => *token += 1,
+                Some(_) => drop(more_tokens.pop()),
+                None => more_tokens.push(1),
+            }
+        }
         if let (Claimed::Held { token }, true) = (state, lies & 8 != 0) {
             *token = token.wrapping_add_signed(if lies & 1 == 0 { 1 } else { 1 << 50 });
         }
@@ -520,11 +621,14 @@ fn lie(claims: &mut Vec<model::Claim>, lies: u8) {
     }
     if lies & 32 != 0 {
         let state = Claimed::Waiting { place: Some(u64::from(lies)) };
-        claims.push((u64::from(lies & 3), Ask::exclusive("b"), state));
+        let (request, ask) = (u64::from(lies & 3), Ask::exclusive("b"));
+        claims.push(model::Claim { request, ask, state, more_tokens: Vec::new() });
     }
     if lies & 64 != 0 {
         let token = u64::from(lies) << if lies & 1 == 0 { 0 } else { 50 };
-        claims.push((5, Ask::exclusive("c"), Claimed::Held { token }));
+        let (ask, state) =
+            (Ask { more_ids: &["b"], ..Ask::exclusive("c") }, Claimed::Held { token });
+        claims.push(model::Claim { request: 5, ask, state, more_tokens: vec![token] });
     }
 }
 
@@ -547,6 +651,7 @@ impl Met {
             Refusal::RequestInUse { .. } => Self::RequestInUse,
             Refusal::TooManyRequests { .. } => Self::TooManyRequests,
             Refusal::TooManyWaiters { .. } => Self::TooManyWaiters,
+            Refusal::TooManyIdsOfRequest { .. } => Self::TooManyIdsOfRequest,
             Refusal::Busy => Self::Busy,
             Refusal::Recovering { .. } => Self::Recovering,
             Refusal::Deadlock { .. } => Self::Deadlock,
@@ -562,7 +667,6 @@ impl Met {
             Refusal::Stale { .. } => Self::CutOff,
             Refusal::TooManySessions { .. }
             | Refusal::TooManyIds { .. }
-            | Refusal::TooManyIdsOfRequest { .. }
             | Refusal::TooManyWaitersOfSession { .. } => unreachable!("{refusal}"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -11,13 +11,33 @@ use lockcore::{
     manager::{Ask, Claimed, Refusal, SessionId, Time},
 };
 
-use super::op::{ID_BYTES, LEASE, REQUESTS, WAITERS};
+use super::op::{ID_BYTES, IDS_OF_REQUEST, LEASE, REQUESTS, WAITERS};
 
 /// A session by the number of its opening, and a request of it.
 pub(super) type Key = (usize, u64);
 
 /// A request that a client claims.
-pub(super) type Claim = (u64, Ask<'static>, Claimed);
+#[derive(Clone)]
+pub(super) struct Claim {
+    pub(super) request: u64,
+    pub(super) ask: Ask<'static>,
+    pub(super) state: Claimed,
+    pub(super) more_tokens: Vec<u64>,
+}
+
+impl Claim {
+    /// The same as the manager is told it.
+    pub(super) fn of_manager(&self) -> lockcore::manager::Claim<'_> {
+        let &Self { request, ask, state, ref more_tokens } = self;
+        lockcore::manager::Claim { request, ask, state, more_tokens }
+    }
+
+    /// The tokens by which it is said to hold.
+    fn tokens(&self) -> Option<Vec<u64>> {
+        let Claimed::Held { token } = self.state else { return None };
+        Some([&[token], &*self.more_tokens].concat())
+    }
+}
 
 /// What a session is told; tokens are compared apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +57,11 @@ pub(super) struct Model {
     pub(super) sessions: Vec<Session>,
     pub(super) requests: BTreeMap<Key, Request>,
     pub(super) told: Vec<(Key, Told)>,
-    /// The token of each request that was granted.
-    pub(super) tokens: BTreeMap<Key, u64>,
+    /// The token by which a request holds an id, as far as it was told or seen.
+    pub(super) tokens: BTreeMap<(Key, &'static str), u64>,
     places: u64,
+    /// How many circles went over what a request without an owner held while it waited.
+    pub(super) circles_half_way: u64,
     /// When the recovery window ends.
     pub(super) window: Option<Time>,
     /// What was claimed in the window.
@@ -68,8 +90,21 @@ pub(super) enum Stage {
 pub(super) struct Request {
     pub(super) ask: Ask<'static>,
     pub(super) stage: Stage,
+    /// Those of its ids that it holds: all, once it is not waiting any more.
+    pub(super) held: BTreeSet<&'static str>,
     pub(super) place: u64,
     deadline: Option<Time>,
+}
+
+impl Request {
+    /// The ids that it does not hold yet, in its order.
+    pub(super) fn pending(&self) -> impl Iterator<Item = &'static str> {
+        ids(self.ask).into_iter().filter(|id| !self.held.contains(id))
+    }
+
+    pub(super) fn is_half_way(&self) -> bool {
+        self.stage == Stage::Waiting && !self.held.is_empty()
+    }
 }
 
 impl Model {
@@ -120,7 +155,8 @@ impl Model {
         }
         let place = place.unwrap_or_else(|| self.next_place());
         let deadline = ask.wait_limit.map(|limit| now.after(limit));
-        self.requests.insert(key, Request { ask, stage: Stage::Deferred, place, deadline });
+        let (stage, held) = (Stage::Deferred, BTreeSet::new());
+        self.requests.insert(key, Request { ask, stage, held, place, deadline });
         if let Err(refusal) = self.join(now, key) {
             self.requests.remove(&key);
             return self.told.push((key, Told::Refused(refusal)));
@@ -132,54 +168,66 @@ impl Model {
     fn join(&mut self, now: Time, key: Key) -> Result<(), Refusal> {
         let &Request { ask, place, .. } = &self.requests[&key];
         let is_try = ask.wait_limit == Some(Duration::ZERO);
-        let waits = self.requests.values().filter(|other| other.stage != Stage::Holding);
-        let full = waits.count() > WAITERS;
+        let others = self.requests.iter().filter(|(other, _)| **other != key);
+        let others: usize = others.map(|(_, other)| other.pending().count()).sum();
+        let is_full = |more: usize| others + more > WAITERS;
         if let Some(end) = self.window {
             let remaining = end.since_origin().saturating_sub(now.since_origin());
-            return match (is_try, full) {
+            return match (is_try, is_full(ids(ask).len())) {
                 (true, _) => Err(Refusal::Recovering { remaining }),
                 (false, true) => Err(Refusal::TooManyWaiters { limit: WAITERS }),
                 (false, false) => Ok(()),
             };
         }
-        if self.blockers(ask, place).next().is_none() && self.queue(ask.id).next().is_none() {
-            self.hold(now, key);
-            return Ok(());
-        }
-        if is_try {
+        let is_free = |id: &&'static str| {
+            self.blockers(id, ask.mode, place).next().is_none() && self.queue(id).next().is_none()
+        };
+        let (free, busy): (BTreeSet<_>, BTreeSet<_>) = ids(ask).into_iter().partition(is_free);
+        if is_try && !busy.is_empty() {
             return Err(Refusal::Busy);
         }
-        if full {
+        if !busy.is_empty() && is_full(busy.len()) {
             return Err(Refusal::TooManyWaiters { limit: WAITERS });
         }
-        if self.waits_for_itself(key) {
+        if self.waits_for_itself(key, true) {
+            self.circles_half_way += u64::from(!self.waits_for_itself(key, false));
             return Err(Refusal::Deadlock { circle: [].into() });
         }
-        self.requests.get_mut(&key).expect("it is there").stage = Stage::Waiting;
+        let request = self.requests.get_mut(&key).expect("it is there");
+        (request.stage, request.held) = (Stage::Waiting, free);
+        self.hold_if_all(now, key);
         Ok(())
     }
 
-    fn hold(&mut self, now: Time, key: Key) {
+    /// Lets a request that holds all its ids hold; returns whether it does.
+    fn hold_if_all(&mut self, now: Time, key: Key) -> bool {
         let request = self.requests.get_mut(&key).expect("it is there");
-        request.stage = Stage::Holding;
-        request.deadline = request.ask.hold_limit.map(|limit| now.after(limit));
+        let holds = request.pending().next().is_none();
+        if holds {
+            request.stage = Stage::Holding;
+            request.deadline = request.ask.hold_limit.map(|limit| now.after(limit));
+        }
+        holds
     }
 
-    /// Whom a request at this place waits for.
-    fn blockers(&self, ask: Ask<'static>, place: u64) -> impl Iterator<Item = Key> {
-        let ahead = self.requests.iter().filter(move |(_, other)| match other.stage {
-            Stage::Deferred => false,
-            Stage::Waiting => other.place < place,
-            Stage::Holding => true,
-        });
-        let blocks = move |other: &Request| {
-            other.ask.id == ask.id && (other.ask.mode, ask.mode) != (Mode::Shared, Mode::Shared)
+    /// Whom a request at this place waits for at an id.
+    fn blockers(&self, id: &'static str, mode: Mode, place: u64) -> impl Iterator<Item = Key> {
+        let is_ahead = move |other: &Request| {
+            other.held.contains(id)
+                || other.stage == Stage::Waiting
+                    && ids(other.ask).contains(&id)
+                    && other.place < place
         };
-        ahead.filter(move |(_, other)| blocks(other)).map(|(key, _)| *key)
+        let goes_with =
+            move |other: &Request| (other.ask.mode, mode) == (Mode::Shared, Mode::Shared);
+        let requests = self.requests.iter();
+        let blockers = requests.filter(move |(_, other)| is_ahead(other) && !goes_with(other));
+        blockers.map(|(key, _)| *key)
     }
 
-    /// Whether a request would wait for one of its own owner.
-    fn waits_for_itself(&self, joining: Key) -> bool {
+    /// Whether a request would wait for one of its own owner; `over_half_way` says whether a way over
+    /// what a request without an owner holds while it waits counts.
+    fn waits_for_itself(&self, joining: Key, over_half_way: bool) -> bool {
         let node = |key: Key| match self.requests[&key].ask.owner {
             Some(owner) => (key.0, true, owner),
             None => (key.0, false, key.1),
@@ -187,12 +235,19 @@ impl Model {
         let mut reached = BTreeSet::new();
         let mut ahead = vec![joining];
         while let Some(key) = ahead.pop() {
-            let Request { ask, place, .. } = &self.requests[&key];
-            for blocker in self.blockers(*ask, *place) {
+            let request = &self.requests[&key];
+            let blockers =
+                request.pending().flat_map(|id| self.blockers(id, request.ask.mode, request.place));
+            for blocker in blockers {
                 if node(blocker) == node(joining) {
                     return true;
                 }
-                let waits = |key: &Key| self.requests[key].stage == Stage::Waiting;
+                let waits = |key: &Key| {
+                    let request = &self.requests[key];
+                    let counts =
+                        over_half_way || request.ask.owner.is_some() || request.held.is_empty();
+                    request.stage == Stage::Waiting && counts
+                };
                 let of_node = |key: &Key| node(*key) == node(blocker);
                 if reached.insert(node(blocker)) {
                     ahead.extend(self.requests.keys().filter(|key| of_node(key) && waits(key)));
@@ -208,8 +263,10 @@ impl Model {
     }
 
     fn tell(&mut self, key: Key) {
-        let Request { ask, stage, place, .. } = &self.requests[&key];
-        let (place, waiting) = (*place, self.waiting(ask.id));
+        let request = &self.requests[&key];
+        let Request { ask, stage, place, .. } = request;
+        let (place, id) = (*place, request.pending().next().unwrap_or(ask.id));
+        let waiting = self.waiting(id);
         let deferred = self.requests.values().filter(|other| other.stage == Stage::Deferred);
         let told = match stage {
             Stage::Deferred => Told::Queued { place, waiting: deferred.count() },
@@ -220,15 +277,20 @@ impl Model {
     }
 
     fn refusal(&self, key: Key, ask: Ask<'static>) -> Option<Refusal> {
-        let requests = self.requests.keys().filter(|other| other.0 == key.0).count();
-        let length = ask.id.len();
-        if length == 0 {
-            Some(Refusal::IdEmpty)
-        } else if length > ID_BYTES {
-            Some(Refusal::IdTooLong { length, limit: ID_BYTES })
-        } else {
-            (requests == REQUESTS).then_some(Refusal::TooManyRequests { limit: REQUESTS })
-        }
+        let bad = |id: &str| match id.len() {
+            0 => Some(Refusal::IdEmpty),
+            1..=ID_BYTES => None,
+            length => Some(Refusal::IdTooLong { length, limit: ID_BYTES }),
+        };
+        let (count, limit) = (1 + ask.more_ids.len(), IDS_OF_REQUEST);
+        let many = (count > limit).then_some(Refusal::TooManyIdsOfRequest { count, limit });
+        let requests = self.requests.iter().filter(|(other, _)| other.0 == key.0);
+        let present: usize = requests.map(|(_, request)| ids(request.ask).len()).sum();
+        let full = present + ids(ask).len() > REQUESTS;
+        bad(ask.id)
+            .or(many)
+            .or_else(|| ask.more_ids.iter().find_map(|id| bad(id)))
+            .or_else(|| full.then_some(Refusal::TooManyRequests { limit: REQUESTS }))
     }
 
     /// A session ends its own request.
@@ -295,34 +357,32 @@ impl Model {
             }
             self.reconcile(now, session, claims);
         } else {
-            claims.iter().for_each(|claim| self.claim(now, session, *claim));
+            claims.iter().for_each(|claim| self.claim(now, session, claim));
         }
         Ok(())
     }
 
     fn reconcile(&mut self, now: Time, session: usize, claims: &[Claim]) {
-        let fits = |(request, ask, state): &Claim| {
-            let key = (session, *request);
+        let fits = |claim: &&Claim| {
+            let key = (session, claim.request);
             self.requests.get(&key).is_some_and(|known| {
-                let holds = known.stage == Stage::Holding;
-                let token = self.tokens.get(&key).copied().filter(|_| holds);
-                let lies =
-                    matches!(state, Claimed::Held { token: claimed } if token != Some(*claimed));
-                same(known.ask, *ask) && !lies
+                let lies = claim.tokens().is_some_and(|claimed| {
+                    known.stage != Stage::Holding || claimed != self.tokens_of(key)
+                });
+                same(known.ask, claim.ask) && !lies
             })
         };
-        let (known, unknown): (Vec<Claim>, Vec<Claim>) =
-            claims.iter().copied().partition(|claim| fits(claim));
-        let known: BTreeSet<u64> = known.into_iter().map(|claim| claim.0).collect();
+        let (known, unknown): (Vec<&Claim>, Vec<&Claim>) = claims.iter().partition(fits);
+        let known: BTreeSet<u64> = known.into_iter().map(|claim| claim.request).collect();
         let given_up = self.in_leaving_order(session, |request| !known.contains(&request));
         known.iter().for_each(|request| self.tell((session, *request)));
         for key in given_up {
-            match claims.iter().any(|claim| claim.0 == key.1) {
+            match claims.iter().any(|claim| claim.request == key.1) {
                 true => self.leave(now, key, None),
                 false => self.end(now, key),
             }
         }
-        for (request, ask, state) in unknown {
+        for &Claim { request, ask, state, .. } in unknown {
             match state {
                 Claimed::Waiting { .. } => self.lock(now, (session, request), ask),
                 Claimed::Held { .. } => {
@@ -334,7 +394,8 @@ impl Model {
     }
 
     /// A session of an earlier run claims a request.
-    fn claim(&mut self, now: Time, session: usize, (request, ask, state): Claim) {
+    fn claim(&mut self, now: Time, session: usize, claim: &Claim) {
+        let &Claim { request, ask, state, .. } = claim;
         let key = (session, request);
         if self.requests.contains_key(&key) {
             return self.lock(now, key, ask);
@@ -344,12 +405,14 @@ impl Model {
             Claimed::Waiting { place } => {
                 self.make(now, key, ask, place.filter(|place| earlier(*place)));
             }
-            Claimed::Held { token } => {
-                let refusal = if earlier(token) && token > 0 {
-                    self.refusal(key, ask).or_else(|| self.claim_hold(now, key, ask, token))
-                } else {
-                    Some(Refusal::TokenNotGiven { token })
-                };
+            Claimed::Held { .. } => {
+                let tokens = claim.tokens().expect("it is said to hold");
+                let not_given =
+                    tokens.iter().copied().find(|token| !earlier(*token) || *token == 0);
+                let refusal = not_given
+                    .map(|token| Refusal::TokenNotGiven { token })
+                    .or_else(|| self.refusal(key, ask))
+                    .or_else(|| self.claim_hold(now, key, ask, &tokens));
                 if let Some(reason) = refusal {
                     self.told.push((key, Told::Revoked(reason)));
                 }
@@ -362,27 +425,45 @@ impl Model {
         now: Time,
         key: Key,
         ask: Ask<'static>,
-        token: u64,
+        tokens: &[u64],
     ) -> Option<Refusal> {
-        let place = self.next_place();
-        let apart = |mode| (mode, ask.mode) != (Mode::Shared, Mode::Shared);
-        let rivals = self.claimed.iter().filter(|(id, _, mode)| *id == ask.id && apart(*mode));
+        let (place, ids) = (self.next_place(), ids(ask));
+        if tokens.len() != ids.len() {
+            return Some(Refusal::NotHeld { request: key.1 });
+        }
+        let claimed = ids.iter().copied().zip(tokens.iter().copied());
+        let later = claimed.clone().map(|(id, token)| self.contest(now, id, ask.mode, token));
+        if let Some(token) = later.collect::<Vec<_>>().into_iter().flatten().next() {
+            return Some(Refusal::LaterHold { token });
+        }
+        self.tokens.extend(claimed.map(|(id, token)| ((key, id), token)));
+        let (stage, held) = (Stage::Deferred, ids.into_iter().collect());
+        self.requests.insert(key, Request { ask, stage, held, place, deadline: None });
+        self.hold_if_all(now, key);
+        self.tell(key);
+        None
+    }
+
+    /// An id was held by `token`: who held it earlier holds no more, and the token of who held it later
+    /// or by the same one is returned.
+    fn contest(&mut self, now: Time, id: &'static str, mode: Mode, token: u64) -> Option<u64> {
+        let apart = |other| (other, mode) != (Mode::Shared, Mode::Shared);
+        let rivals = self.claimed.iter().filter(|(other, _, mode)| *other == id && apart(*mode));
         let rival = rivals.map(|(_, token, _)| *token).max().unwrap_or_default();
-        let twice = self.holders(ask.id).into_iter().any(|other| self.tokens[&other] == token);
-        self.claimed.insert((ask.id, token, ask.mode));
-        for holder in self.holders(ask.id) {
-            if apart(self.requests[&holder].ask.mode) && self.tokens[&holder] < token {
+        let twice = self.holders(id).into_iter().any(|other| self.tokens[&(other, id)] == token);
+        self.claimed.insert((id, token, mode));
+        for holder in self.holders(id) {
+            if apart(self.requests[&holder].ask.mode) && self.tokens[&(holder, id)] < token {
                 self.revoke(now, holder, Refusal::LaterHold { token });
             }
         }
-        if token <= rival || twice {
-            return Some(Refusal::LaterHold { token: rival.max(token) });
-        }
-        self.requests.insert(key, Request { ask, stage: Stage::Deferred, place, deadline: None });
-        self.tokens.insert(key, token);
-        self.hold(now, key);
-        self.tell(key);
-        None
+        (token <= rival || twice).then_some(rival.max(token))
+    }
+
+    /// The tokens by which a request holds its ids, in their order.
+    pub(super) fn tokens_of(&self, key: Key) -> Vec<u64> {
+        let ids = ids(self.requests[&key].ask).into_iter();
+        ids.filter_map(|id| self.tokens.get(&(key, id)).copied()).collect()
     }
 
     /// Ends what has reached its limit.
@@ -441,14 +522,20 @@ impl Model {
 
     pub(super) fn holders(&self, id: &str) -> Vec<Key> {
         let requests = self.requests.iter();
-        let holds = |request: &Request| request.stage == Stage::Holding && request.ask.id == id;
-        requests.filter(|(_, request)| holds(request)).map(|(key, _)| *key).collect()
+        requests.filter(|(_, request)| request.held.contains(id)).map(|(key, _)| *key).collect()
+    }
+
+    /// The requests that were granted an id.
+    pub(super) fn granted(&self, id: &str) -> Vec<Key> {
+        let holders = self.holders(id).into_iter();
+        holders.filter(|key| self.requests[key].stage == Stage::Holding).collect()
     }
 
     /// The requests that wait for an id, with their places.
     pub(super) fn queue(&self, id: &str) -> impl Iterator<Item = (u64, Key)> {
-        let waits =
-            move |request: &Request| request.stage == Stage::Waiting && request.ask.id == id;
+        let waits = move |request: &Request| {
+            request.stage == Stage::Waiting && request.pending().any(|pending| pending == id)
+        };
         let waiting = self.requests.iter().filter(move |(_, request)| waits(request));
         waiting.map(|(key, request)| (request.place, *key))
     }
@@ -459,18 +546,37 @@ impl Model {
 
     fn leave(&mut self, now: Time, key: Key, last_word: Option<Told>) {
         let request = self.requests.remove(&key).expect("a live request");
+        self.tokens.retain(|(other, _), _| *other != key);
         self.told.extend(last_word.map(|word| (key, word)));
-        let mut turns = Vec::new();
-        while let Some((place, head)) = self.queue(request.ask.id).min()
-            && self.blockers(self.requests[&head].ask, place).next().is_none()
-        {
-            self.hold(now, head);
-            turns.push(head);
+        let mut turns = VecDeque::new();
+        for id in ids(request.ask) {
+            while let Some((place, head)) = self.queue(id).min()
+                && self.blockers(id, self.requests[&head].ask.mode, place).next().is_none()
+            {
+                self.requests.get_mut(&head).expect("it waits").held.insert(id);
+                turns.push_back(head);
+            }
         }
-        turns.into_iter().for_each(|key| self.tell(key));
+        // One that has several turns by this holds with the last of them.
+        while let Some(key) = turns.pop_front() {
+            if !turns.contains(&key) && self.hold_if_all(now, key) {
+                self.tell(key);
+            }
+        }
     }
 }
 
-fn same(one: Ask<'_>, other: Ask<'_>) -> bool {
-    (one.id, one.mode, one.owner) == (other.id, other.mode, other.owner)
+/// The ids of a request, each once.
+pub(super) fn ids(ask: Ask<'static>) -> Vec<&'static str> {
+    let mut ids = vec![ask.id];
+    for id in ask.more_ids {
+        if !ids.contains(id) {
+            ids.push(id);
+        }
+    }
+    ids
+}
+
+fn same(one: Ask<'static>, other: Ask<'static>) -> bool {
+    (ids(one), one.mode, one.owner) == (ids(other), other.mode, other.owner)
 }

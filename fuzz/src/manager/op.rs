@@ -8,9 +8,11 @@ use lockcore::{Mode, manager::Ask};
 pub(super) const IDS: usize = 3;
 /// The longest id that may be locked, in bytes.
 pub(super) const ID_BYTES: usize = 4;
-/// How many requests a session may have.
-pub(super) const REQUESTS: usize = 4;
-/// How many requests may wait, over all sessions.
+/// How many ids a request may name.
+pub(super) const IDS_OF_REQUEST: usize = 4;
+/// How many requests a session may have, each as often as it has an id.
+pub(super) const REQUESTS: usize = 6;
+/// How many requests may wait, over all sessions, each as often as it waits for an id.
 pub(super) const WAITERS: usize = 6;
 /// The lease of those sessions that have one.
 pub(super) const LEASE: Duration = Duration::from_secs(9);
@@ -69,7 +71,7 @@ pub(super) enum Call {
 impl Op {
     /// Decodes any four bytes.
     pub(super) fn decode([kind, session, request, more]: [u8; 4]) -> Self {
-        let request = u64::from(request % 6);
+        let (request, more_ids) = (u64::from(request % 6), more_ids(request / 6));
         let call = match kind % 16 {
             0 => return Self::rare(kind / 16, session.into(), request, more),
             1 => return Self::HandleTimeout,
@@ -78,7 +80,7 @@ impl Op {
             5 => Call::Cancel { request },
             6 | 7 => Call::Release { request, wrong: u64::from(more % 8 == 7) },
             8 => Call::ReleaseId { id: id(usize::from(more) % (IDS + 1)) },
-            _ => Call::Lock { request, ask: ask(kind / 16, more) },
+            _ => Call::Lock { request, ask: Ask { more_ids, ..ask(kind / 16, more) } },
         };
         Self::Call { session: session.into(), call }
     }
@@ -116,6 +118,23 @@ pub(super) fn id(number: usize) -> &'static str {
         14 => "",
         15 => "abcde",
         number => ["abcd", "b", "c"][number % IDS],
+    }
+}
+
+/// What a request is for beside its first id: nothing, for half of all bytes.
+fn more_ids(bits: u8) -> &'static [&'static str] {
+    match bits {
+        22..26 => &["b"],
+        26..30 => &["c"],
+        30..33 => &["abcd"],
+        33..36 => &["b", "c"],
+        36..38 => &["c", "abcd"],
+        38 => &["abcd", "b", "abcd"],
+        39 => &["c", "c"],
+        40 => &["b", ""],
+        41 => &["abcde"],
+        42 => &["b", "c", "b", "c"],
+        _ => &[],
     }
 }
 

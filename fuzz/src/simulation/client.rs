@@ -69,12 +69,9 @@ impl Client {
     pub(super) fn believes(&self, now: u64) -> impl Iterator<Item = (&'static str, Mode)> {
         let clock = self.clock(now);
         let session = self.session.iter().filter(move |session| clock < session.deadline());
-        session.flat_map(|session| session.requests.values()).filter_map(|wanted| {
-            match wanted.state {
-                Claimed::Held { .. } => Some((wanted.id, wanted.mode)),
-                Claimed::Waiting { .. } => None,
-            }
-        })
+        let wanted = session.flat_map(|session| session.requests.values());
+        let held = wanted.filter(|wanted| matches!(wanted.state, Claimed::Held { .. }));
+        held.flat_map(|wanted| wanted.ids().map(|id| (id, wanted.mode)))
     }
 
     /// Declares all lost whose time is over.
@@ -96,7 +93,8 @@ impl Client {
             Some(session) => {
                 session.attempts += 1;
                 session.sent.clear();
-                let claims = session.requests.iter().map(|(number, wanted)| (*number, *wanted));
+                let claims =
+                    session.requests.iter().map(|(number, wanted)| (*number, wanted.clone()));
                 let (attempt, claims) = (session.attempts, claims.collect());
                 ToServer::Resume { session: session.id, secret, attempt, claims }
             }
@@ -106,7 +104,7 @@ impl Client {
     pub(super) fn lock(&mut self, wanted: Wanted) -> Option<ToServer> {
         self.last_request += 1;
         let request = self.last_request;
-        self.session.as_mut()?.requests.insert(request, wanted);
+        self.session.as_mut()?.requests.insert(request, wanted.clone());
         Some(ToServer::Lock { request, wanted })
     }
 
@@ -150,12 +148,12 @@ impl Client {
             ToClient::Opened { session, lease } => self.opened(session, lease),
             ToClient::Ended { reason } => self.ended(&reason),
             ToClient::Alive { number } => self.alive(number),
-            ToClient::Granted { request, token } => {
-                let known = self.set(request, Claimed::Held { token });
+            ToClient::Granted { request, token, more_tokens } => {
+                let known = self.set(request, Claimed::Held { token }, more_tokens);
                 return (!known).then_some(ToServer::Release { request, token });
             }
             ToClient::Queued { request, place } => {
-                let known = self.set(request, Claimed::Waiting { place: Some(place) });
+                let known = self.set(request, Claimed::Waiting { place: Some(place) }, Vec::new());
                 return (!known).then_some(ToServer::Cancel { request });
             }
             ToClient::Over { request } => {
@@ -199,12 +197,12 @@ impl Client {
     }
 
     /// Notes how far a request came, if it is live.
-    fn set(&mut self, request: RequestId, state: Claimed) -> bool {
+    fn set(&mut self, request: RequestId, state: Claimed, more_tokens: Vec<u64>) -> bool {
         let requests = self.session.as_mut().map(|session| &mut session.requests);
         let wanted = requests.and_then(|requests| requests.get_mut(&request));
         let is_live = wanted.is_some();
         if let Some(wanted) = wanted {
-            wanted.state = state;
+            (wanted.state, wanted.more_tokens) = (state, more_tokens);
         }
         is_live
     }

@@ -2,8 +2,8 @@
 //!
 //! Messages are late, repeated and lost with their connection, whose end each side notices in its own
 //! time; clocks run at their own pace, timers come late; clients crash and pause, the server restarts.
-//! After each step, nobody believes to hold what another has alone, turns come in order, tokens rise,
-//! and nobody holds past its lease. In the end everybody was served or refused, and nothing is left.
+//! After each step, nobody believes to hold what another has alone, turns come in order, also those of
+//! requests that wait for others of their ids, tokens rise, and nobody holds past its lease. In the end everybody was served or refused, and nothing is left.
 
 mod client;
 mod random;
@@ -22,6 +22,10 @@ use self::{
 };
 
 const IDS: [&str; 3] = ["a", "b", "c"];
+
+/// What a request for several ids is for beside the first of them, which is that of [`IDS`].
+const MORE_IDS: [[&[&str]; 3]; IDS.len()] =
+    [[&["b"], &["c"], &["c", "b"]], [&["a"], &["c"], &["a", "c"]], [&["a"], &["b"], &["b", "a"]]];
 
 /// How many steps a run has before all heals.
 const STEPS: u64 = 60;
@@ -178,12 +182,16 @@ impl World {
             1 => Some(random.below(5)),
             _ => None,
         };
+        let id = random.index(IDS.len());
+        let more_ids = MORE_IDS[id][random.index(MORE_IDS[id].len())];
         let wanted = Wanted {
-            id: IDS[random.index(IDS.len())],
+            id: IDS[id],
+            more_ids: if random.percent(40) { more_ids } else { &[] },
             mode: if random.percent(70) { Mode::Exclusive } else { Mode::Shared },
             wait_limit: wait_limit.map(Duration::from_secs),
             owner: random.percent(50).then(|| random.below(2)),
             state: Claimed::Waiting { place: None },
+            more_tokens: Vec::new(),
         };
         self.clients[number].lock(wanted)
     }
@@ -191,7 +199,7 @@ impl World {
     fn a_request(&mut self, number: usize) -> Option<(u64, Wanted)> {
         let requests = &self.clients[number].session.as_ref()?.requests;
         let index = self.random.index(requests.len().max(1));
-        requests.iter().nth(index).map(|(request, wanted)| (*request, *wanted))
+        requests.iter().nth(index).map(|(request, wanted)| (*request, wanted.clone()))
     }
 
     fn give_up(&mut self, number: usize) -> Option<ToServer> {

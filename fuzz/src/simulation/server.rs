@@ -2,14 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    iter,
+    sync::Arc,
     time::Duration,
 };
 
 use lockcore::{
     LockManager,
     manager::{
-        Claim, Epoch, Event, Limits, Link, Opened, Outcome, Refusal, RequestId, Resume, SessionId,
-        Time,
+        Claim, Epoch, Event, Holder, Limits, Link, Opened, Outcome, Refusal, RequestId, Resume,
+        SessionId, Time, Waiter,
     },
 };
 
@@ -47,8 +49,10 @@ struct Disk {
 /// What must have been so, noted apart from the manager.
 #[derive(Default)]
 struct Witness {
-    /// The tokens of each id that were granted, over all starts.
-    tokens: BTreeMap<String, BTreeSet<u64>>,
+    /// The tokens by which each id was held, over all starts.
+    tokens: BTreeSet<(&'static str, u64)>,
+    /// Those of them that were known before the server heard something last.
+    known_tokens: BTreeSet<(&'static str, u64)>,
     /// The place of each request that was told to wait.
     places: BTreeMap<(SessionId, RequestId), u64>,
     /// When each session was last heard, in this start, and its lease.
@@ -126,15 +130,8 @@ impl Server {
         let opened = match message {
             ToServer::Open { secret } => Some(manager.open(clock, LEASE, secret)),
             ToServer::Resume { session, secret, attempt, claims } => {
-                let claims: Vec<Claim<'_>> = claims
-                    .iter()
-                    .map(|(request, wanted)| Claim {
-                        request: *request,
-                        ask: wanted.ask(),
-                        state: wanted.state,
-                        more_tokens: &[],
-                    })
-                    .collect();
+                let claims: Vec<Claim<'_>> =
+                    claims.iter().map(|(request, wanted)| wanted.claim(*request)).collect();
                 let resume = Resume { session, secret, attempt, lease: LEASE, claims: &claims };
                 Some(manager.resume(clock, resume))
             }
@@ -214,6 +211,7 @@ impl Server {
             }
         }
         manager.check();
+        self.witness.see(manager);
         self.check(now);
     }
 
@@ -242,33 +240,61 @@ impl Witness {
             Outcome::Queued { place, .. } => {
                 self.places.insert(key, *place);
             }
-            Outcome::Granted { id, token, .. } => self.hear_granted(manager, key, id, *token),
+            Outcome::Granted { id, token, more, .. } => {
+                self.hear_granted(manager, key, iter::once(&(id.clone(), *token)).chain(more));
+            }
             Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
                 self.places.remove(&key);
             }
         }
     }
 
-    /// A token that is granted first is greater than all before, and nobody who waits came earlier.
-    fn hear_granted(
+    /// Nobody who waits came earlier, unless the hold is told again.
+    fn hear_granted<'e>(
         &mut self,
         manager: &LockManager,
         key: (SessionId, RequestId),
-        id: &str,
-        token: u64,
+        held: impl Iterator<Item = &'e (Arc<str>, u64)>,
     ) {
-        let tokens = self.tokens.entry(id.to_owned()).or_default();
-        if tokens.contains(&token) {
-            return;
-        }
-        assert!(tokens.last().is_none_or(|last| *last < token), "tokens of {id} rise");
-        tokens.insert(token);
-        let place = self.places.remove(&key).unwrap_or(u64::MAX);
         // One that never waited overtakes whoever was told before to wait.
-        let overtaken = manager.queue(id).find(|waiter| {
-            waiter.place < place && self.places.contains_key(&(waiter.session, waiter.request))
-        });
-        assert_eq!(overtaken, None, "{key:?} overtakes at {id}");
+        let place = self.places.remove(&key).unwrap_or(u64::MAX);
+        for (id, token) in held {
+            let id = IDS.into_iter().find(|known| *known == &**id).expect("an id of the world");
+            if self.note_token(id, *token) {
+                assert_eq!(self.overtaken(manager, id, place), None, "{key:?} overtakes at {id}");
+            }
+        }
+    }
+
+    /// What is held while others of the ids are waited for is not told, and in the same order.
+    fn see(&mut self, manager: &LockManager) {
+        for id in IDS {
+            for Holder { session, request, token, .. } in manager.holders(id) {
+                self.note_token(id, token);
+                if let Some(place) = self.places.get(&(session, request)) {
+                    let overtaken = self.overtaken(manager, id, *place);
+                    assert_eq!(overtaken, None, "{request} of {session} overtakes at {id}");
+                }
+            }
+        }
+        self.known_tokens.clone_from(&self.tokens);
+    }
+
+    /// Returns whether a hold is not known; its token is greater than those of all that were known.
+    fn note_token(&mut self, id: &'static str, token: u64) -> bool {
+        let is_new = self.tokens.insert((id, token));
+        let last = self.known_tokens.range((id, 0)..=(id, u64::MAX)).next_back();
+        assert!(!is_new || last.is_none_or(|(_, last)| *last < token), "tokens of {id} rise");
+        is_new
+    }
+
+    /// Returns who was told to wait for an id, and at an earlier place than this. What was told of a
+    /// request of the same number, whose end nobody heard, was told of another place.
+    fn overtaken(&self, manager: &LockManager, id: &str, place: u64) -> Option<Waiter> {
+        manager.queue(id).find(|waiter| {
+            let told = self.places.get(&(waiter.session, waiter.request));
+            waiter.place < place && told == Some(&waiter.place)
+        })
     }
 }
 
@@ -276,7 +302,10 @@ fn to_client(event: Event) -> ToClient {
     match event {
         Event::Ended { reason, .. } => ToClient::Ended { reason },
         Event::Request { request, outcome, .. } => match outcome {
-            Outcome::Granted { token, .. } => ToClient::Granted { request, token },
+            Outcome::Granted { token, more, .. } => {
+                let more_tokens = more.iter().map(|(_, token)| *token).collect();
+                ToClient::Granted { request, token, more_tokens }
+            }
             Outcome::Queued { place, .. } => ToClient::Queued { request, place },
             Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
                 ToClient::Over { request }

@@ -1,26 +1,37 @@
 //! What clients and server say to each other, over connections that keep order until they break.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, iter, time::Duration};
 
 use lockcore::{
     Mode,
-    manager::{Ask, Claimed, OwnerId, Refusal, RequestId, Secret, SessionId},
+    manager::{Ask, Claim, Claimed, OwnerId, Refusal, RequestId, Secret, SessionId},
 };
 
 /// A request as its client knows it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) id: &'static str,
+    pub(super) more_ids: &'static [&'static str],
     pub(super) mode: Mode,
     pub(super) wait_limit: Option<Duration>,
     pub(super) owner: Option<OwnerId>,
     pub(super) state: Claimed,
+    /// If it holds several ids, the tokens of those after the first.
+    pub(super) more_tokens: Vec<u64>,
 }
 
 impl Wanted {
     pub(super) fn ask(&self) -> Ask<'static> {
-        let &Self { id, mode, wait_limit, owner, .. } = self;
-        Ask { id, more_ids: &[], mode, wait_limit, hold_limit: None, owner }
+        let &Self { id, more_ids, mode, wait_limit, owner, .. } = self;
+        Ask { id, more_ids, mode, wait_limit, hold_limit: None, owner }
+    }
+
+    pub(super) fn claim(&self, request: RequestId) -> Claim<'_> {
+        Claim { request, ask: self.ask(), state: self.state, more_tokens: &self.more_tokens }
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = &'static str> {
+        iter::once(self.id).chain(self.more_ids.iter().copied())
     }
 }
 
@@ -65,6 +76,7 @@ pub(super) enum ToClient {
     Granted {
         request: RequestId,
         token: u64,
+        more_tokens: Vec<u64>,
     },
     Queued {
         request: RequestId,

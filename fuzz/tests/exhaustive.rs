@@ -18,8 +18,8 @@ use std::{
 use lockcore::{
     LockManager,
     manager::{
-        Ask, Claim, Claimed, Epoch, Event, Holder, Limits, Link, Outcome, Refusal, Resume, Secret,
-        SessionId, SessionStatus, Time, Waiter,
+        Ask, Claim, Claimed, Epoch, Event, Holder, Limits, Link, Open, Outcome, Refusal, Resume,
+        Secret, SessionId, SessionStatus, Time, Waiter,
     },
 };
 use stateright::{Checker, Model, Property};
@@ -29,6 +29,7 @@ const IDS: [&str; 2] = ["a", "b"];
 /// In ticks of the clock.
 const LEASE: u64 = 2;
 const SECRET: Secret = Secret::new(1);
+const OPEN: Open = Open { lease: Duration::from_secs(LEASE), secret: SECRET, runs: false };
 
 fn time(ticks: u64) -> Time {
     Time::new(Duration::from_secs(ticks))
@@ -142,7 +143,7 @@ impl Server {
         let mut limits = Limits::default();
         limits.shortest_lease = Duration::from_secs(1);
         let mut manager = LockManager::recover(limits, epoch, time(0), Duration::ZERO);
-        let mut open = || manager.open(time(0), Duration::from_secs(LEASE), SECRET).unwrap().link;
+        let mut open = || manager.open(time(0), OPEN).unwrap().link;
         let opened = [open(), open()];
         let links = opened.iter().enumerate().map(|(client, link)| ((client, 0), *link));
         Self {
@@ -206,9 +207,9 @@ impl Server {
                     self.view.claimed.insert((claim.request, token));
                 }
             }
-            let lease = Duration::from_secs(LEASE);
+            let Open { lease, secret, runs } = OPEN;
             let session = self.sessions[client];
-            let resume = Resume { session, secret: SECRET, attempt, lease, claims: &claims };
+            let resume = Resume { session, secret, attempt, lease, runs, claims: &claims };
             match self.manager.resume(now, resume) {
                 Err(Refusal::Stale { .. }) => {}
                 Err(_) => said.push((client, attempt, ToClient::Ended)),
@@ -255,6 +256,7 @@ impl Server {
                 self.view.last.1 = self.view.last.1.max(place);
                 ToClient::Queued { request, place }
             }
+            Outcome::Promised { .. } => unreachable!("no client here understands runs"),
             Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
                 ToClient::Over { request }
             }

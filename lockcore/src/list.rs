@@ -28,6 +28,16 @@ impl Links {
     pub(crate) fn is_head(self) -> bool {
         self.prev == NONE
     }
+
+    /// Returns the slot of the one ahead, or one that is nobody's.
+    pub(crate) fn prev(self) -> usize {
+        self.prev as usize
+    }
+
+    /// Returns the slot of the one behind, or one that is nobody's.
+    pub(crate) fn next(self) -> usize {
+        self.next as usize
+    }
 }
 
 impl List {

@@ -5,6 +5,7 @@ mod adopt;
 mod check;
 mod close;
 mod idle;
+mod neighbours;
 mod shortcuts;
 mod watch;
 

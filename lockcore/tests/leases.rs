@@ -4,16 +4,16 @@ mod common;
 
 use std::time::Duration;
 
-use common::manager::{ID, LEASE, Manager, SECRET, Said::*, exclusive, expired, second, stale};
+use common::manager::{ID, LEASE, Manager, OPEN, Said::*, exclusive, expired, second, stale};
 use lockcore::{
     Mode,
-    manager::{Ask, Refusal},
+    manager::{Ask, Open, Refusal},
 };
 
 #[test]
 fn a_lease_is_brought_within_the_limits() {
     let mut manager = Manager::new();
-    let mut granted = |lease| manager.0.open(second(0), lease, SECRET).unwrap().lease;
+    let mut granted = |lease| manager.0.open(second(0), Open { lease, ..OPEN }).unwrap().lease;
     assert_eq!(granted(Duration::ZERO), Duration::from_secs(1));
     assert_eq!(granted(Duration::from_secs(7)), Duration::from_secs(7));
     assert_eq!(granted(Duration::MAX), Duration::from_secs(600));
@@ -26,7 +26,8 @@ fn the_longest_lease_is_known_before_its_client_is_told() {
     assert_eq!(manager.0.longest_lease(), Duration::ZERO);
     let seconds = Duration::from_secs;
     for (wanted, longest) in [(5, 5), (3, 5), (9, 9)] {
-        let _ = manager.0.open(second(0), seconds(wanted), SECRET).unwrap();
+        let lease = seconds(wanted);
+        let _ = manager.0.open(second(0), Open { lease, ..OPEN }).unwrap();
         assert_eq!(manager.0.longest_lease(), seconds(longest));
     }
     manager.timeout(100);

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::manager::{LEASE, Manager, SECRET, Said::*, exclusive, second, seconds};
+use common::manager::{LEASE, Manager, OPEN, Said::*, exclusive, second, seconds};
 use lockcore::{
     LockManager, Mode,
     manager::{Ask, Epoch, Limits, Refusal, SessionId},
@@ -185,13 +185,13 @@ fn a_limit_beyond_the_end_of_time_never_passes() {
 fn there_are_so_many_sessions() {
     let mut manager = Manager::with(|limits| limits.sessions = 2);
     let [one, _] = [(); 2].map(|()| manager.open_leased(0));
-    let refused = manager.0.open(second(1), LEASE, SECRET);
+    let refused = manager.0.open(second(1), OPEN);
     let too_many = Refusal::TooManySessions { limit: 2 };
     assert_eq!(too_many.to_string(), "there may be 2 sessions at most");
     assert_eq!(refused, Err(too_many));
     manager.close(2, one);
-    assert!(manager.0.open(second(9), LEASE, SECRET).is_ok());
-    assert!(manager.0.open(second(10), LEASE, SECRET).is_ok(), "the one that was silent is over");
+    assert!(manager.0.open(second(9), OPEN).is_ok());
+    assert!(manager.0.open(second(10), OPEN).is_ok(), "the one that was silent is over");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn limits_hold_in_the_recovery_window_and_at_its_end() {
     let waiters = Refused(number, 3, Refusal::TooManyWaiters { limit: 2 });
     assert_eq!(manager.said(), [Queued(number, 1, 1), Queued(number, 2, 2), waiters]);
     let too_many = Refusal::TooManySessions { limit: 1 };
-    assert_eq!(manager.0.open(second(1), LEASE, SECRET), Err(too_many.clone()));
+    assert_eq!(manager.0.open(second(1), OPEN), Err(too_many.clone()));
     assert!(manager.resume(1, SessionId::new(1), 1, &[]).is_ok(), "it was there before");
     assert_eq!(manager.resume(1, SessionId::new(2), 1, &[]), Err(too_many));
     manager.timeout(10);

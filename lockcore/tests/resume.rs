@@ -217,8 +217,14 @@ fn resuming_takes_the_secret() {
     let mut manager = Manager::new();
     let session = manager.open_leased(0);
     let secret = Secret::new(SECRET.get() + 1);
-    let resume =
-        Resume { session: session.session(), secret, attempt: 1, lease: LEASE, claims: &[] };
+    let resume = Resume {
+        session: session.session(),
+        secret,
+        attempt: 1,
+        lease: LEASE,
+        runs: false,
+        claims: &[],
+    };
     assert_eq!(manager.0.resume(second(0), resume), Err(expired(session.session())));
     manager.keep_alive(1, session);
     assert_eq!(format!("{secret:?}"), "Secret(..)", "logs do not tell it");
@@ -233,6 +239,7 @@ fn resuming_renews_the_lease_and_keeps_its_length() {
         secret: SECRET,
         attempt: 1,
         lease: LEASE * 2,
+        runs: false,
         claims: &[],
     };
     let opened = manager.0.resume(second(9), resume).unwrap();

@@ -39,7 +39,10 @@ impl Desk {
         let answer = match outcome {
             Outcome::Granted { .. } => Ok(()),
             Outcome::Refused(refusal) => Err(refusal),
-            Outcome::Queued { .. } | Outcome::Released { .. } | Outcome::Revoked { .. } => return,
+            Outcome::Queued { .. }
+            | Outcome::Promised { .. }
+            | Outcome::Released { .. }
+            | Outcome::Revoked { .. } => return,
         };
         if let Some(call) = self.calls.remove(&request) {
             let _ = call.send(answer);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lockcore::manager::{
-    self, Event, Limits, Link, LockManager, Outcome, Refusal, RequestId, Resume, Secret, Time,
+    self, Event, Limits, Link, LockManager, Open, Outcome, Refusal, RequestId, Resume, Time,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -105,8 +105,8 @@ impl Hub {
     }
 
     /// Opens a session; [`keep_leases`](Self::keep_leases) comes before its client is told.
-    pub(crate) fn open(&self, lease: Duration, secret: Secret) -> Result<Opened, NotOpened> {
-        self.attach(|manager, now| manager.open(now, lease, secret))
+    pub(crate) fn open(&self, open: Open) -> Result<Opened, NotOpened> {
+        self.attach(|manager, now| manager.open(now, open))
     }
 
     /// Gives a session another connection; [`keep_leases`](Self::keep_leases) comes before its client
@@ -304,6 +304,9 @@ fn log(event: &Event) {
         Outcome::Granted { id, token, waiting, .. } => {
             debug!(%session, request, token, "locking {} buffer: {waiting}", id.escape_debug());
         }
+        Outcome::Promised { id, token } => {
+            debug!(%session, request, token, "promising {}", id.escape_debug());
+        }
         Outcome::Released { id } => debug!(%session, request, "unlocking {}", id.escape_debug()),
         Outcome::Revoked { id, reason } => {
             let id = id.escape_debug();
@@ -315,14 +318,16 @@ fn log(event: &Event) {
 
 #[cfg(test)]
 mod tests {
-    use lockcore::manager::{Ask, Claim, Claimed};
+    use lockcore::manager::{Ask, Claim, Claimed, Secret};
 
     use super::*;
 
     const LEASE: Duration = Duration::from_secs(10);
 
+    const OPEN: Open = Open { lease: LEASE, secret: Secret::new(1), runs: false };
+
     fn open(hub: &Hub) -> Opened {
-        hub.open(LEASE, Secret::new(1)).unwrap()
+        hub.open(OPEN).unwrap()
     }
 
     #[test]
@@ -350,7 +355,7 @@ mod tests {
         let hub = Hub::new(Limits::default(), None);
         let mut opened = open(&hub);
         hub.shut_down();
-        assert!(matches!(hub.open(LEASE, Secret::new(2)), Err(NotOpened::Closed)));
+        assert!(matches!(hub.open(OPEN), Err(NotOpened::Closed)));
         let told = opened.outlet.try_recv().unwrap();
         assert!(matches!(told, Event::Ended { reason: Refusal::Administrator { .. }, .. }));
         assert_eq!(opened.outlet.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
@@ -375,7 +380,7 @@ mod tests {
         let hub = Hub::new(Limits::default(), Some((state, before)));
         let session = opened.link.session();
         let (secret, claims) = (Secret::new(1), &[]);
-        let resume = Resume { session, secret, attempt: 1, lease: LEASE, claims };
+        let resume = Resume { session, secret, attempt: 1, lease: LEASE, runs: false, claims };
         assert_eq!(hub.resume(resume).unwrap().lease, LEASE);
     }
 
@@ -386,8 +391,8 @@ mod tests {
     }
 
     fn resume(hub: &Hub, link: Link, claim: Claim<'_>) -> Outlet {
-        let (session, secret) = (link.session(), Secret::new(1));
-        let resume = Resume { session, secret, attempt: 1, lease: LEASE, claims: &[claim] };
+        let (session, Open { lease, secret, runs }) = (link.session(), OPEN);
+        let resume = Resume { session, secret, attempt: 1, lease, runs, claims: &[claim] };
         hub.resume(resume).unwrap().outlet
     }
 
@@ -450,7 +455,7 @@ mod tests {
         let mut limits = Limits::default();
         limits.shortest_lease = Duration::from_millis(10);
         let hub = Hub::new(limits, Some(StateDir::open(dir.path()).unwrap()));
-        let _opened = hub.open(limits.shortest_lease, Secret::new(1)).unwrap();
+        let _opened = hub.open(Open { lease: limits.shortest_lease, ..OPEN }).unwrap();
         hub.clone().keep_leases().await.unwrap();
         hub.clone().settle().await; // there is no window
         hub.shut_down();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::{FutureExt, Stream, future::BoxFuture};
-use lockcore::manager::{Claim, Event, Link, Refusal, Resume, Secret, SessionId};
+use lockcore::manager::{self, Claim, Event, Link, Refusal, Resume, Secret, SessionId};
 use prost::Message as _;
 use tonic::Status;
 
@@ -147,8 +147,11 @@ where
         let mut secret = [0; 16];
         getrandom::fill(&mut secret)
             .map_err(|error| Status::unavailable(format!("no secret can be drawn: {error}")))?;
-        let lease = Duration::from_millis(open.lease_ms);
-        let opened = self.hub.open(lease, Secret::new(u128::from_be_bytes(secret)));
+        let opened = self.hub.open(manager::Open {
+            lease: Duration::from_millis(open.lease_ms),
+            secret: Secret::new(u128::from_be_bytes(secret)),
+            runs: false,
+        });
         self.connected(opened, secret.to_vec())
     }
 
@@ -160,6 +163,7 @@ where
             secret: convert::secret(&resume.secret)?,
             attempt: resume.attempt,
             lease: Duration::from_millis(resume.lease_ms),
+            runs: false,
             claims: &claims,
         });
         self.connected(opened, Vec::new())

@@ -12,7 +12,8 @@ use std::{
 use lockcore::{
     LockManager, Mode, Status,
     manager::{
-        Ask, Claimed, Epoch, Event, Limits, Link, Outcome, Refusal, Resume, Secret, SessionId, Time,
+        Ask, Claimed, Epoch, Event, Limits, Link, Open, Outcome, Refusal, Resume, Secret,
+        SessionId, Time,
     },
 };
 
@@ -25,7 +26,7 @@ use crate::events::{Events, events};
 /// How many operations a run has at most.
 const OPS: usize = 256;
 
-const SECRET: Secret = Secret::new(7);
+const OPEN: Open = Open { lease: LEASE, secret: Secret::new(7), runs: false };
 
 events! {
     /// Something that a session can be told, or a way in which time can pass.
@@ -243,7 +244,7 @@ impl World {
     fn open(&mut self, leased: bool) {
         let link = if leased {
             self.model.due(self.now);
-            self.manager.open(self.now, LEASE, SECRET).expect("there is room").link
+            self.manager.open(self.now, OPEN).expect("there is room").link
         } else {
             self.manager.open_unleased(REQUESTS)
         };
@@ -330,7 +331,8 @@ impl World {
         lie(&mut claims, lies);
         let attempt = if lies & 3 == 3 { attempt } else { attempt + 1 };
         let known: Vec<_> = claims.iter().map(model::Claim::of_manager).collect();
-        let resume = Resume { session: id, secret: SECRET, attempt, lease: LEASE, claims: &known };
+        let Open { lease, secret, runs } = OPEN;
+        let resume = Resume { session: id, secret, attempt, lease, runs, claims: &known };
         let result = self.manager.resume(now, resume);
         // The model judges claims by the tokens that were told before.
         let expected = self.model.resume(now, session, attempt, &claims);
@@ -585,6 +587,7 @@ fn told(outcome: Outcome, session: SessionId) -> Told {
     match outcome {
         Outcome::Granted { waiting, .. } => Told::Granted { waiting },
         Outcome::Queued { place, waiting, .. } => Told::Queued { place, waiting },
+        Outcome::Promised { .. } => unreachable!("no session is opened with runs"),
         Outcome::Released { .. } => Told::Released,
         Outcome::Revoked { reason, .. } => Told::Revoked(reason),
         Outcome::Refused(Refusal::Deadlock { circle }) => {

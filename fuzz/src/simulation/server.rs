@@ -10,8 +10,8 @@ use std::{
 use lockcore::{
     LockManager,
     manager::{
-        Claim, Epoch, Event, Holder, Limits, Link, Opened, Outcome, Refusal, RequestId, Resume,
-        SessionId, Time, Waiter,
+        Claim, Epoch, Event, Holder, Limits, Link, Open, Opened, Outcome, Refusal, RequestId,
+        Resume, SessionId, Time, Waiter,
     },
 };
 
@@ -128,11 +128,14 @@ impl Server {
         let clock = self.clock(now);
         let Some(manager) = &mut self.manager else { return };
         let opened = match message {
-            ToServer::Open { secret } => Some(manager.open(clock, LEASE, secret)),
+            ToServer::Open { secret } => {
+                Some(manager.open(clock, Open { lease: LEASE, secret, runs: false }))
+            }
             ToServer::Resume { session, secret, attempt, claims } => {
                 let claims: Vec<Claim<'_>> =
                     claims.iter().map(|(request, wanted)| wanted.claim(*request)).collect();
-                let resume = Resume { session, secret, attempt, lease: LEASE, claims: &claims };
+                let resume =
+                    Resume { session, secret, attempt, lease: LEASE, runs: false, claims: &claims };
                 Some(manager.resume(clock, resume))
             }
             ToServer::KeepAlive { .. }
@@ -243,6 +246,7 @@ impl Witness {
             Outcome::Granted { id, token, more, .. } => {
                 self.hear_granted(manager, key, iter::once(&(id.clone(), *token)).chain(more));
             }
+            Outcome::Promised { .. } => unreachable!("no session is opened with runs"),
             Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
                 self.places.remove(&key);
             }
@@ -307,6 +311,7 @@ fn to_client(event: Event) -> ToClient {
                 ToClient::Granted { request, token, more_tokens }
             }
             Outcome::Queued { place, .. } => ToClient::Queued { request, place },
+            Outcome::Promised { .. } => unreachable!("no session is opened with runs"),
             Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
                 ToClient::Over { request }
             }

@@ -47,6 +47,7 @@ impl LockManager {
         assert!(self.recovery.is_none() || queued == 0, "nobody queues in the recovery window");
         self.check_tokens();
         self.check_places();
+        self.check_promises();
     }
 
     fn check_session(&self, session: &Session, sum: &mut Sum) {
@@ -81,6 +82,8 @@ impl LockManager {
             let listed = recovery.map(|recovery| recovery.deferred.contains(&(state.place, key)));
             assert_eq!(listed, Some(true), "{key:?} waits for the window's end");
         }
+        let waits = matches!(state.parts.first.stage, Stage::Waiting(_));
+        assert!(waits || state.promise.is_none(), "{key:?} is promised its turn while it waits");
         sum.timed += usize::from(state.deadline.is_some());
         let timer = state.deadline.map(|deadline| self.timers.contains(&(deadline, key)));
         assert_ne!(timer, Some(false), "{key:?} has its timer");
@@ -114,6 +117,28 @@ impl LockManager {
             let part = self.live_part(*name);
             let other = tokens.insert((&*part.id, part.token()), *name);
             assert_eq!(other, None, "{name:?} has a token of its own");
+        }
+    }
+
+    /// Who is promised a turn is behind its own session, all the way to the holder, by a greater token
+    /// each; and each request of which that is true is promised its turn.
+    fn check_promises(&self) {
+        for (id, _) in self.table.iter() {
+            let alone = self.holders_of(id).map(|holder| holder.key).next().filter(|key| {
+                self.live(*key).is_for_one_alone() && self.sessions[&key.session].runs
+            });
+            let mut ahead = alone.map(|key| (key.session, self.token(key)));
+            for PartKey { key, .. } in self.table.queue(self.table.hash(&**id), &**id) {
+                let request = self.live(*key);
+                ahead = ahead
+                    .filter(|(session, _)| *session == key.session && request.may_be_promised())
+                    .map(|(session, token)| {
+                        assert!(request.promise > token, "{key:?} is promised a greater token");
+                        (session, request.promise)
+                    });
+                let follows = ahead.is_some();
+                assert_eq!(request.promise.is_some(), follows, "{key:?} follows its own session");
+            }
         }
     }
 

@@ -10,6 +10,11 @@ use super::{Link, Refusal, RequestId};
 /// `Granted` comes one [`Released`](Outcome::Released) or one [`Revoked`](Outcome::Revoked). An
 /// answer that is asked for again, by a repeated request or by resuming, is the same answer.
 ///
+/// In a session that understands runs, [`Promised`](Outcome::Promised) may come after
+/// [`Queued`](Outcome::Queued), once on each connection: it is `Granted` in advance, and no `Granted`
+/// follows when the turn comes. `Refused` may still follow, while what is ahead is not over. Where a
+/// request holds already, resuming and repeating say `Granted`, by the token that was promised.
+///
 /// Two refusals answer a call and leave a live request of that number as it is:
 /// [`RequestInUse`](Refusal::RequestInUse) and [`WrongToken`](Refusal::WrongToken); so does
 /// [`NotHeld`](Refusal::NotHeld) for a request that waits.
@@ -69,6 +74,18 @@ pub enum Outcome {
         /// How many wait for the id, this request included; in the recovery window, how many wait for
         /// its end.
         waiting: usize,
+    },
+    /// It has to wait only for requests of its own session, which are all that is ahead of it: once
+    /// they are over, it holds by this token, and nothing more is said.
+    ///
+    /// Each of those ahead holds or was promised its turn before, by a lesser token. The promise goes
+    /// for the connection that it is told on; it ends with the request, and with the session. Requests
+    /// for several ids are promised nothing, nor is anybody behind one.
+    Promised {
+        /// The id.
+        id: Arc<str>,
+        /// The fencing token that it will hold by.
+        token: u64,
     },
     /// It holds none of its ids, or what was asked of it cannot be done.
     Refused(Refusal),

@@ -7,6 +7,18 @@ use super::{
     session::{Key, Lease, Session},
 };
 
+/// What a client wants that opens a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// The lease, to be brought within the [`Limits`](super::Limits).
+    pub lease: Duration,
+    /// What whoever resumes the session has to show.
+    pub secret: Secret,
+    /// Whether the client understands runs: then its requests may be
+    /// [`Promised`](super::Outcome::Promised) their turns.
+    pub runs: bool,
+}
+
 /// A session that was opened or resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the link is what calls for the session show"]
@@ -18,24 +30,23 @@ pub struct Opened {
 }
 
 impl LockManager {
-    /// Opens a session for a client that wants this lease.
+    /// Opens a session for a client.
     ///
-    /// The lease is brought within the [`Limits`](super::Limits). Whoever resumes the session has to
-    /// show the secret. Before the client is told, what [`longest_lease`](Self::longest_lease) says
-    /// must be where a restart finds it.
+    /// Before the client is told, what [`longest_lease`](Self::longest_lease) says must be where a
+    /// restart finds it.
     ///
     /// # Errors
     ///
     /// [`TooManySessions`](Refusal::TooManySessions).
-    pub fn open(&mut self, now: Time, lease: Duration, secret: Secret) -> Result<Opened, Refusal> {
+    pub fn open(&mut self, now: Time, open: Open) -> Result<Opened, Refusal> {
         self.handle_timeout(now);
         self.admit_session()?;
         let link = self.next_link();
-        Ok(self.begin(now, link, lease, secret))
+        Ok(self.begin(now, link, open))
     }
 
     /// Opens a session of the adapter's own, that may have so many requests: it has no lease, lasts
-    /// until it is closed, and cannot be resumed.
+    /// until it is closed, cannot be resumed, and has no runs.
     pub fn open_unleased(&mut self, requests: usize) -> Link {
         let link = self.next_link();
         self.sessions.insert(link.session, Session::new(link, None, requests));
@@ -92,19 +103,15 @@ impl LockManager {
     }
 
     /// Begins a session with this connection.
-    pub(super) fn begin(
-        &mut self,
-        now: Time,
-        link: Link,
-        wanted: Duration,
-        secret: Secret,
-    ) -> Opened {
-        let length = self.limits.lease(wanted);
+    pub(super) fn begin(&mut self, now: Time, link: Link, open: Open) -> Opened {
+        let Open { lease, secret, runs } = open;
+        let length = self.limits.lease(lease);
         self.longest_lease = self.longest_lease.max(length);
         let end = now.after(length);
         let lease = Lease { secret, length, end, timer: end };
         let limit = self.limits.requests_per_session;
-        self.sessions.insert(link.session, Session::new(link, Some(lease), limit));
+        let session = Session { runs, ..Session::new(link, Some(lease), limit) };
+        self.sessions.insert(link.session, session);
         self.leases.insert((end, link.session));
         Opened { link, lease: length }
     }

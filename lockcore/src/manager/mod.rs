@@ -6,6 +6,7 @@
 //! | `resume`, `recovery` | how they come back: on another connection, after a restart |
 //! | `request`, `turn` | requests: how they join, wait, have their turn and leave |
 //! | `parts` | the ids of a request, of which it may have several |
+//! | `run` | turns that are promised to those behind their own session |
 //! | `deadlock` | who would wait for itself |
 //! | `limits`, `refusal` | what is too much, and each reason why something is refused |
 //! | `inspect`, `admin` | what can be seen and what can be ended from outside |
@@ -25,6 +26,7 @@ mod recovery;
 mod refusal;
 mod request;
 mod resume;
+mod run;
 mod session;
 mod time;
 mod turn;
@@ -40,7 +42,7 @@ pub use self::{
     epoch::Epoch,
     event::{Event, Outcome},
     inspect::{Holder, SessionStatus, Waiter},
-    lease::Opened,
+    lease::{Open, Opened},
     limits::Limits,
     refusal::Refusal,
     request::{Ask, Claim, Claimed, OwnerId, RequestId},
@@ -76,6 +78,8 @@ const IDLE_CAPACITY: usize = 65_536;
 ///   [`resume`](Self::resume), after a restart by [`recover`](Self::recover).
 /// * Requests are idempotent by their number: one that is repeated has the same answer.
 /// * Requests of owners that would wait for each other in a circle are refused.
+/// * Requests of a session that are next to each other in a queue may be promised their turns, so that
+///   a client of many passes a lock on by itself: see [`Promised`](Outcome::Promised).
 /// * Tokens rise with each hold of an id, over sessions and restarts.
 /// * Each call first does what its `now` makes due: no request meets a hold, a wait or a session
 ///   whose time has passed, however late `handle_timeout` is called.
@@ -84,11 +88,12 @@ const IDLE_CAPACITY: usize = 65_536;
 ///
 /// ```
 /// use core::time::Duration;
-/// use lockcore::manager::{Ask, Event, LockManager, Outcome, Secret, Time};
+/// use lockcore::manager::{Ask, Event, LockManager, Open, Outcome, Secret, Time};
 ///
 /// let mut manager = LockManager::default();
 /// let mut open = |secret| {
-///     manager.open(Time::ZERO, Duration::from_secs(10), Secret::new(secret)).unwrap().link
+///     let (lease, secret) = (Duration::from_secs(10), Secret::new(secret));
+///     manager.open(Time::ZERO, Open { lease, secret, runs: false }).unwrap().link
 /// };
 /// let (alice, bob) = (open(1), open(2)); // from a generator of random numbers
 /// manager.lock(Time::ZERO, alice, 1, Ask::exclusive("payment-123")).unwrap();

@@ -193,7 +193,7 @@ impl LockManager {
     /// Lets a request that goes on waiting hold one of its ids.
     pub(super) fn hold_part(&mut self, turn: PartKey) {
         let waited = mem::replace(&mut self.live_part_mut(turn).stage, Stage::Deferred);
-        let stage = self.turn_taken(waited);
+        let stage = self.turn_taken(waited, None);
         let part = self.live_part_mut(turn);
         part.stage = stage;
         let hash = part.hash;

@@ -8,8 +8,8 @@ use alloc::{
 use core::{iter, time::Duration};
 
 use super::{
-    Claim, Claimed, Epoch, Limits, Link, LockManager, Opened, Outcome, Refusal, Resume, SessionId,
-    Time,
+    Claim, Claimed, Epoch, Limits, Link, LockManager, Open, Opened, Outcome, Refusal, Resume,
+    SessionId, Time,
     parts::{Part, PartKey},
     request::{Left, Stage},
     session::Key,
@@ -97,7 +97,7 @@ impl LockManager {
         now: Time,
         resume: Resume<'_>,
     ) -> Result<Opened, Refusal> {
-        let Resume { session, secret, attempt, lease, claims } = resume;
+        let Resume { session, secret, attempt, lease, runs, claims } = resume;
         let limit = self.limits.sessions;
         let recovery = self.recovery.as_mut();
         let recovery = recovery.filter(|_| self.epoch.is_after(session.get()));
@@ -109,7 +109,8 @@ impl LockManager {
             return Err(Refusal::TooManySessions { limit });
         }
         recovery.returned += 1;
-        let opened = self.begin(now, Link { session, number: attempt }, lease, secret);
+        let link = Link { session, number: attempt };
+        let opened = self.begin(now, link, Open { lease, secret, runs });
         for claim in claims {
             self.claim(now, Key { session, request: claim.request }, claim);
         }
@@ -206,7 +207,10 @@ impl LockManager {
             match self.join(now, key, &mut request) {
                 Err(refusal) => self.say(key, Outcome::Refused(refusal)),
                 Ok(()) if request.is_holding() => self.enter(now, key, request),
-                Ok(()) => self.put(key, request),
+                Ok(()) => {
+                    self.put(key, request);
+                    self.promise_from(Some(key));
+                }
             }
         }
     }

@@ -81,6 +81,8 @@ pub(super) struct Request {
     pub(super) hold_limit: Option<Duration>,
     /// When the present stage ends by itself; the manager's timers have the same.
     pub(super) deadline: Option<Time>,
+    /// The token by which it will hold, if it waits and was promised its turn.
+    pub(super) promise: Option<u64>,
 }
 
 /// How far a request came at one of its ids.

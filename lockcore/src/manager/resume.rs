@@ -1,6 +1,9 @@
 //! A client comes back: what it believes and what the manager knows become one.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 use core::time::Duration;
 
 use super::{
@@ -20,6 +23,8 @@ pub struct Resume<'a> {
     pub attempt: u64,
     /// The lease that was granted, for a server that has restarted.
     pub lease: Duration,
+    /// Whether the client understands runs, for a server that has restarted.
+    pub runs: bool,
     /// All live requests of the client. One that it has asked to release or cancel is not live.
     pub claims: &'a [Claim<'a>],
 }
@@ -32,6 +37,10 @@ impl LockManager {
     /// up: it is released or cancelled. What the client waits for and the manager does not know is a
     /// request as by [`lock`](Self::lock). What the client believes to hold and does not is told as
     /// [`Revoked`](Outcome::Revoked). An earlier connection is cut off by [`Event::Ended`].
+    ///
+    /// A claim to hold by a promised token fits if what was ahead is given up. Promises that live are
+    /// told again, by the same tokens; until then the client must let no promised request hold, from
+    /// when it takes down what it claims.
     ///
     /// In the recovery window, a session of an earlier run is made again, with the lease brought
     /// within the [`Limits`](super::Limits) and with what is claimed; so look at
@@ -81,30 +90,56 @@ impl LockManager {
         Ok(opened)
     }
 
-    /// Tells the claims that fit their request again, ends the other requests, and says of each claim
-    /// whether it fitted.
+    /// Tells the claims that fit their request again, in the order of their places, ends the other
+    /// requests, and says of each claim whether it fitted.
     fn reconcile(&mut self, now: Time, session: SessionId, claims: &[Claim<'_>]) -> Vec<bool> {
-        let requests = &self.sessions[&session].requests;
-        let fits = |claim: &Claim<'_>| {
-            requests.get(&claim.request).is_some_and(|request| request.fits(claim))
-        };
-        let known: Vec<bool> = claims.iter().map(fits).collect();
+        let mut known: Vec<bool> = claims.iter().map(|claim| self.fits(session, claim)).collect();
         let mut listed = BTreeMap::<RequestId, bool>::new();
         for (claim, known) in claims.iter().zip(&known) {
             *listed.entry(claim.request).or_default() |= known;
         }
-        let given_up = self.sessions[&session]
-            .in_leaving_order(|request, _| listed.get(&request).is_none_or(|known| !known));
-        for (&request, _) in listed.iter().filter(|(_, known)| **known) {
-            self.tell(Key { session, request });
-        }
+        let passed: BTreeSet<RequestId> = claims
+            .iter()
+            .filter(|claim| !listed[&claim.request] && self.fits_promise(session, claim))
+            .map(|claim| claim.request)
+            .collect();
+        let given_up = self.sessions[&session].in_leaving_order(|request, _| {
+            listed.get(&request).is_none_or(|known| !known) && !passed.contains(&request)
+        });
+        self.tell_in_order(
+            session,
+            listed.iter().filter(|(_, known)| **known).map(|(key, _)| *key),
+        );
         for request in given_up {
-            // A word about a number that the client uses for something else would mislead it.
-            let last_word: &dyn Fn(Left) -> Outcome = &Left::ended;
-            let last_word = (!listed.contains_key(&request)).then_some(last_word);
-            self.leave(now, Key { session, request }, last_word);
+            self.give_up(now, Key { session, request }, !listed.contains_key(&request));
+        }
+        self.judge_passed(now, session, &passed);
+        for (claim, known) in claims.iter().zip(&mut known) {
+            *known |= passed.contains(&claim.request) && self.fits(session, claim);
         }
         known
+    }
+
+    fn fits(&self, session: SessionId, claim: &Claim<'_>) -> bool {
+        let request = self.request(Key { session, request: claim.request });
+        request.is_some_and(|request| request.fits(claim))
+    }
+
+    /// Ends what a client has given up. A word about a number that it uses for something else would
+    /// mislead it.
+    pub(super) fn give_up(&mut self, now: Time, key: Key, is_told: bool) {
+        let last_word: &dyn Fn(Left) -> Outcome = &Left::ended;
+        self.leave(now, key, is_told.then_some(last_word));
+    }
+
+    /// Tells what stages requests are in, in the order of their places, which is that of promises.
+    fn tell_in_order(&mut self, session: SessionId, requests: impl Iterator<Item = RequestId>) {
+        let keys = requests.map(|request| Key { session, request });
+        let mut keys: Vec<_> = keys.map(|key| (self.live(key).place, key)).collect();
+        keys.sort_unstable();
+        for (_, key) in keys {
+            self.tell(key);
+        }
     }
 
     /// Answers a claim of something that the manager does not know.

@@ -91,6 +91,8 @@ pub(super) struct Session {
     pub(super) link: Link,
     /// Whether the connection of `link` is there.
     pub(super) attached: bool,
+    /// Whether its client understands runs.
+    pub(super) runs: bool,
     /// How many requests it may have.
     pub(super) limit: usize,
     /// How many of the requests wait, each as often as it waits for an id.
@@ -119,6 +121,7 @@ impl Session {
             lease,
             link,
             attached: true,
+            runs: false,
             limit,
             waiting: 0,
             further: 0,

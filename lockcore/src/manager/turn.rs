@@ -44,7 +44,8 @@ impl LockManager {
             self.epoch.number(self.places_given)
         });
         let parts = Parts::new(&ask, |id| self.table.hash(id));
-        Request { parts, mode, owner, place, wait_limit, hold_limit, deadline: None }
+        let (deadline, promise) = (None, None);
+        Request { parts, mode, owner, place, wait_limit, hold_limit, deadline, promise }
     }
 
     /// Lets a request hold, or join what it has to wait in.
@@ -86,12 +87,21 @@ impl LockManager {
         })
     }
 
-    /// Lets a request enter its stage: starts the stage's limit and tells the session.
-    pub(super) fn enter(&mut self, now: Time, key: Key, mut request: Request) {
+    /// Lets a request enter its stage, tells the session, and promises what that brings next to it.
+    pub(super) fn enter(&mut self, now: Time, key: Key, request: Request) {
+        let waits = matches!(request.parts.first.stage, Stage::Waiting(_));
+        self.begin_stage(now, key, request);
+        self.tell(key);
+        if waits {
+            self.promise_from(Some(key));
+        }
+    }
+
+    /// Files a request in its stage, and starts the stage's limit.
+    fn begin_stage(&mut self, now: Time, key: Key, mut request: Request) {
         let limit = if request.is_holding() { request.hold_limit } else { request.wait_limit };
         request.deadline = limit.map(|limit| now.after(limit));
         self.put(key, request);
-        self.tell(key);
     }
 
     /// Says what stage a live request is in.
@@ -111,7 +121,11 @@ impl LockManager {
                 Outcome::Granted { waiting: queued(), token: *token, id, more }
             }
         };
+        let promise = request.promise;
         self.say(key, outcome);
+        if let Some(token) = promise {
+            self.say_promised(key, token);
+        }
     }
 
     /// Files a request under its session, its owner, its stage and its deadline.
@@ -169,33 +183,44 @@ impl LockManager {
         last_word: Option<&dyn Fn(Left) -> Outcome>,
     ) {
         let request = self.take(key);
+        let behind = self.behind_parts(&request.parts);
         if let Some(last_word) = last_word {
             self.say(key, last_word(Left::of(&request)));
         }
         for successor in self.quit(request.parts) {
             self.hand_over(now, successor);
         }
+        behind.for_each(|behind| self.promise_from(Some(behind)));
     }
 
-    /// Lets a waiting request take the turn that has come.
+    /// Lets a waiting request take the turn that has come; its session knows of one that was promised.
     fn hand_over(&mut self, now: Time, turn: PartKey) {
         if self.waits_elsewhere(turn) {
             return self.hold_part(turn);
         }
         let mut request = self.take(turn.key);
+        let promise = request.promise.take();
         let stage = &mut request.parts.get_mut(turn.number).stage;
         let waited = mem::replace(stage, Stage::Deferred);
-        *stage = self.turn_taken(waited);
+        *stage = self.turn_taken(waited, promise);
+        if promise.is_some() {
+            return self.begin_stage(now, turn.key, request);
+        }
         self.enter(now, turn.key, request);
+        self.promise_behind_holder(turn.key);
     }
 
-    /// The stage that follows on a wait whose turn has come.
-    pub(super) fn turn_taken(&mut self, waited: Stage) -> Stage {
+    /// The stage that follows on a wait whose turn has come, by the token that was promised for it if one
+    /// was.
+    pub(super) fn turn_taken(&mut self, waited: Stage, promise: Option<u64>) -> Stage {
         let Stage::Waiting(ticket) = waited else {
             unreachable!("a turn comes to a request that waits");
         };
         let hold = self.table.take_turn(ticket).expect("the turn has come");
-        self.holding(hold)
+        match promise {
+            Some(token) => Stage::Holding(hold, token),
+            None => self.holding(hold),
+        }
     }
 
     /// The stage of a hold that the table gave, by this run's token for it.

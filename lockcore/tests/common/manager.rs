@@ -5,7 +5,7 @@ use std::time::Duration;
 use lockcore::{
     LockManager, Mode,
     manager::{
-        Ask, Claim, Claimed, Epoch, Event, Limits, Link, Outcome, Refusal, RequestId, Resume,
+        Ask, Claim, Claimed, Epoch, Event, Limits, Link, Open, Outcome, Refusal, RequestId, Resume,
         Secret, SessionId, Time,
     },
 };
@@ -13,6 +13,8 @@ use lockcore::{
 pub(crate) const ID: &str = "payment-123";
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 pub(crate) const SECRET: Secret = Secret::new(0x5ec7e7);
+/// What a client asks for that does not understand runs.
+pub(crate) const OPEN: Open = Open { lease: LEASE, secret: SECRET, runs: false };
 
 /// The moment so many seconds after the origin.
 pub(crate) fn second(number: u64) -> Time {
@@ -32,6 +34,7 @@ pub(crate) struct Manager(pub(crate) LockManager);
 pub(crate) enum Said {
     Granted(u64, RequestId),
     Queued(u64, RequestId, usize),
+    Promised(u64, RequestId),
     Released(u64, RequestId),
     Revoked(u64, RequestId, Refusal),
     Refused(u64, RequestId, Refusal),
@@ -65,7 +68,16 @@ impl Manager {
 
     /// A session with a lease of [`LEASE`].
     pub(crate) fn open_leased(&mut self, now: u64) -> Link {
-        let opened = self.0.open(second(now), LEASE, SECRET).unwrap();
+        self.open_as(now, OPEN)
+    }
+
+    /// A session with a lease of [`LEASE`] whose client understands runs.
+    pub(crate) fn open_with_runs(&mut self, now: u64) -> Link {
+        self.open_as(now, Open { runs: true, ..OPEN })
+    }
+
+    fn open_as(&mut self, now: u64, open: Open) -> Link {
+        let opened = self.0.open(second(now), open).unwrap();
         self.0.check();
         opened.link
     }
@@ -87,7 +99,23 @@ impl Manager {
         attempt: u64,
         claims: &[Claim<'_>],
     ) -> Result<Link, Refusal> {
-        let resume = Resume { session, secret: SECRET, attempt, lease: LEASE, claims };
+        let Open { lease, secret, runs } = OPEN;
+        self.resume_as(now, Resume { session, secret, attempt, lease, runs, claims })
+    }
+
+    /// As [`resume`](Self::resume), by a client that understands runs.
+    pub(crate) fn resume_with_runs(
+        &mut self,
+        now: u64,
+        session: SessionId,
+        attempt: u64,
+        claims: &[Claim<'_>],
+    ) -> Result<Link, Refusal> {
+        let Open { lease, secret, .. } = OPEN;
+        self.resume_as(now, Resume { session, secret, attempt, lease, runs: true, claims })
+    }
+
+    fn resume_as(&mut self, now: u64, resume: Resume<'_>) -> Result<Link, Refusal> {
         let opened = self.0.resume(second(now), resume);
         self.0.check();
         opened.map(|opened| opened.link)
@@ -118,7 +146,7 @@ impl Manager {
         self.0.check();
     }
 
-    /// All that is to be told, and the token that was granted last.
+    /// All that is to be told, and the token that was granted or promised last.
     pub(crate) fn said_with_token(&mut self) -> (Vec<Said>, u64) {
         let mut last_token = 0;
         let events = std::iter::from_fn(|| self.0.poll_event());
@@ -132,6 +160,10 @@ impl Manager {
                 Outcome::Granted { token, .. } => {
                     last_token = token;
                     Granted(session, request)
+                }
+                Outcome::Promised { token, .. } => {
+                    last_token = token;
+                    Promised(session, request)
                 }
                 Outcome::Queued { waiting, .. } => Queued(session, request, waiting),
                 Outcome::Released { .. } => Released(session, request),

@@ -215,15 +215,29 @@ async fn a_server_stopped_in_order_hands_its_sessions_on() {
     in_time(guard.unlock()).await.unwrap();
 }
 
-/// Not a test: the process that the next one stops. Says its token; then, for each line it reads,
-/// whether it holds, before anything else can run.
+#[cfg(unix)]
+const STOPPED: &str = "a_client_stopped_past_its_lease_knows_at_once_that_it_holds_nothing";
+
+/// Where the process that is to be stopped finds its server: says that this is that process.
+#[cfg(unix)]
+const HOLDER_ADDRESS: &str = "HOLDER_ADDRESS";
+
+/// Scenario 6. It starts its own program once more, as the client that is stopped.
+#[cfg(unix)]
 #[test]
-#[ignore = "run by the next test, as a process"]
-fn holder_process() {
-    let Ok(address) = env::var("HOLDER_ADDRESS") else { return };
+fn a_client_stopped_past_its_lease_knows_at_once_that_it_holds_nothing() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    match env::var(HOLDER_ADDRESS) {
+        Ok(address) => hold(&runtime, &address),
+        Err(_) => runtime.block_on(stop_a_holder()),
+    }
+}
+
+/// Says its token; then, for each line it reads, whether it holds, before anything else can run.
+#[cfg(unix)]
+fn hold(runtime: &tokio::runtime::Runtime, address: &str) {
     let client = ClientOptions::new().lease(Duration::from_millis(500));
-    let client = runtime.block_on(client.connect(&address)).unwrap();
+    let client = runtime.block_on(client.connect(address)).unwrap();
     let guard = runtime.block_on(client.lock("123")).unwrap();
     println!("token {}", guard.token());
     for _ in std::io::stdin().lock().lines() {
@@ -231,14 +245,12 @@ fn holder_process() {
     }
 }
 
-/// Scenario 6.
 #[cfg(unix)]
-#[tokio::test]
-async fn a_client_stopped_past_its_lease_knows_at_once_that_it_holds_nothing() {
+async fn stop_a_holder() {
     let server = support::TestServer::start_with(support::with_short_leases()).await;
     let mut holder = Command::new(env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "holder_process", "--nocapture"])
-        .env("HOLDER_ADDRESS", server.url())
+        .args(["--exact", STOPPED, "--nocapture"])
+        .env(HOLDER_ADDRESS, server.url())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

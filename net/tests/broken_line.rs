@@ -295,6 +295,35 @@ async fn a_client_that_cannot_tell_the_server_says_so() {
     server.until("123", 0, 0).await;
 }
 
+/// The server may have heard the client later than the client knows, and hold for it still.
+#[tokio::test]
+async fn a_client_whose_lease_ran_out_unheard_does_not_say_that_the_server_knows() {
+    let server = TestServer::start_with(with_short_leases()).await;
+    let proxy = Proxy::to(server.address).await;
+    let far = connect(proxy.address, Duration::from_millis(300)).await;
+    let guard = far.lock("123").await.unwrap();
+    proxy.cut_for_good();
+    assert!(matches!(in_time(guard.lost()).await, Error::SessionExpired));
+    let error = in_time(far.close()).await.unwrap_err();
+    assert!(matches!(error, Error::NotToldClosed), "{error:?}");
+}
+
+/// Only the session that lives can be told of the end.
+#[tokio::test]
+async fn a_client_that_began_anew_after_its_lease_closes_as_any_other() {
+    let server = TestServer::start_with(with_short_leases()).await;
+    let proxy = Proxy::to(server.address).await;
+    let far = connect(proxy.address, Duration::from_millis(300)).await;
+    let guard = far.lock("123").await.unwrap();
+    proxy.cut_for_good();
+    assert!(matches!(in_time(guard.lost()).await, Error::SessionExpired));
+    proxy.mend();
+    let other = in_time(far.lock("123")).await.unwrap();
+    in_time(far.close()).await.unwrap();
+    assert!(!other.is_held());
+    assert_eq!(server.status("123").await, (0, 0));
+}
+
 /// The last guard and client are dropped while nobody can hear of it.
 #[tokio::test]
 async fn a_client_dropped_while_cut_off_releases_once_it_can() {

@@ -40,7 +40,8 @@ pub(super) struct Driver {
     pub(super) session: Option<Session>,
     /// The pauses between tries; `None` while the connection is well.
     pub(super) pauses: Option<ExponentialBackoff>,
-    /// Whether the server knows of the end, if this is the end.
+    /// Whether the server knows of the end, if this is the end: not if the last session was given up
+    /// unheard.
     pub(super) told: bool,
 }
 
@@ -183,9 +184,10 @@ impl Driver {
         None
     }
 
-    /// The lease has run out by this client's clock. The server is told, so that it need not wait.
+    /// The lease has run out by this client's clock. The server is told, so that it need not wait; nobody
+    /// waits for whether it hears of it.
     pub(super) fn expired(&mut self) -> Error {
-        self.told = !self.shared.with(|book| book.closed);
+        self.told = false;
         self.shared.with(|book| book.say_close()).send();
         Error::SessionExpired
     }

@@ -268,7 +268,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::NotToldClosed`] if the server could not be told within the lease.
+    /// [`Error::NotToldClosed`] if the server could not be told within the lease, or if the lease had run
+    /// out before and no other session was opened since.
     pub async fn close(&self) -> Result<(), Error> {
         self.handle.shared.close();
         let mut over = self.handle.shared.over.subscribe();

@@ -109,6 +109,7 @@ impl Driver {
         let lease = Duration::from_millis(lease_ms);
         debug!("session {number} is open, with a lease of {lease:?}");
         self.session = Some(Session { number, secret, lease, attempts: 0 });
+        self.told = true;
         self.shared.lease.start(sent, lease);
         // Requests follow only here: if the opening fails, nothing is left at the server that holds.
         self.shared.with(|book| {

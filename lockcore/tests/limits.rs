@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::manager::{LEASE, Manager, OPEN, Said::*, exclusive, second, seconds};
+use common::manager::{LEASE, Manager, OPEN, Said::*, exclusive, second, seconds, waiting};
 use lockcore::{
     LockManager, Mode,
     manager::{Ask, Epoch, Limits, Refusal, SessionId},
@@ -243,6 +243,42 @@ fn so_many_requests_of_a_session_wait() {
     let too_many = Refusal::TooManyWaitersOfSession { limit: 1 };
     assert_eq!(too_many.to_string(), "there may be 1 waiting requests of this session at most");
     assert_eq!(manager.said()[1..], [Queued(2, 1, 1), Refused(2, 2, too_many), Queued(1, 2, 2)]);
+}
+
+#[test]
+fn waits_of_newcomers_take_no_room_from_those_who_come_back() {
+    let mut limits = Limits::default();
+    limits.waiters = 2;
+    let epoch = Epoch::new(1).unwrap();
+    let mut manager = Manager(LockManager::recover(limits, epoch, second(0), LEASE));
+    let newcomer = manager.open_leased(0);
+    let number = newcomer.session().get();
+    for request in [1, 2] {
+        manager.lock(1, newcomer, request, exclusive());
+    }
+    let claims = [waiting(1, Some(8)), waiting(2, Some(9)), waiting(3, Some(10))];
+    let back = manager.resume(1, SessionId::new(1), 1, &claims).unwrap();
+    let too_many = Refusal::TooManyWaiters { limit: 2 };
+    assert_eq!(
+        manager.said(),
+        [
+            Queued(number, 1, 1),
+            Queued(number, 2, 2),
+            Queued(1, 1, 3),
+            Queued(1, 2, 4),
+            Refused(1, 3, too_many.clone()),
+        ]
+    );
+    manager.lock(2, back, 4, exclusive());
+    assert_eq!(manager.said(), [Refused(1, 4, too_many.clone())], "it did not wait before");
+
+    manager.keep_alive(9, newcomer);
+    manager.keep_alive(9, back);
+    manager.timeout(10);
+    assert_eq!(manager.said(), [Granted(1, 1)]);
+    assert_eq!(manager.status(), Some((Mode::Exclusive, 1, 3)), "who was let in goes on waiting");
+    manager.lock(11, back, 5, exclusive());
+    assert_eq!(manager.said(), [Refused(1, 5, too_many)]);
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub(super) struct Model {
     pub(super) window: Option<Time>,
     /// What was claimed in the window.
     claimed: BTreeSet<(&'static str, u64, Mode)>,
+    /// How many waits of earlier runs were claimed in the window.
+    returned: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -157,7 +159,7 @@ impl Model {
         let deadline = ask.wait_limit.map(|limit| now.after(limit));
         let (stage, held) = (Stage::Deferred, BTreeSet::new());
         self.requests.insert(key, Request { ask, stage, held, place, deadline });
-        if let Err(refusal) = self.join(now, key) {
+        if let Err(refusal) = self.join(now, key, false) {
             self.requests.remove(&key);
             return self.told.push((key, Told::Refused(refusal)));
         }
@@ -165,7 +167,7 @@ impl Model {
     }
 
     /// Lets a deferred request hold or wait, unless it is refused.
-    fn join(&mut self, now: Time, key: Key) -> Result<(), Refusal> {
+    fn join(&mut self, now: Time, key: Key, has_waited: bool) -> Result<(), Refusal> {
         let &Request { ask, place, .. } = &self.requests[&key];
         let is_try = ask.wait_limit == Some(Duration::ZERO);
         let others = self.requests.iter().filter(|(other, _)| **other != key);
@@ -173,7 +175,10 @@ impl Model {
         let is_full = |more: usize| others + more > WAITERS;
         if let Some(end) = self.window {
             let remaining = end.since_origin().saturating_sub(now.since_origin());
-            return match (is_try, is_full(ids(ask).len())) {
+            let (ids, returns) = (ids(ask).len(), place < self.run << 43);
+            let full = if returns { self.returned + ids > WAITERS } else { is_full(ids) };
+            self.returned += if returns && !is_try && !full { ids } else { 0 };
+            return match (is_try, full) {
                 (true, _) => Err(Refusal::Recovering { remaining }),
                 (false, true) => Err(Refusal::TooManyWaiters { limit: WAITERS }),
                 (false, false) => Ok(()),
@@ -186,7 +191,7 @@ impl Model {
         if is_try && !busy.is_empty() {
             return Err(Refusal::Busy);
         }
-        if !busy.is_empty() && is_full(busy.len()) {
+        if !busy.is_empty() && is_full(busy.len()) && !has_waited {
             return Err(Refusal::TooManyWaiters { limit: WAITERS });
         }
         if self.waits_for_itself(key, true) {
@@ -501,7 +506,7 @@ impl Model {
         let mut deferred: Vec<_> = deferred.map(|(key, request)| (request.place, *key)).collect();
         deferred.sort_unstable();
         for (_, key) in deferred {
-            if let Err(refusal) = self.join(now, key) {
+            if let Err(refusal) = self.join(now, key, true) {
                 self.requests.remove(&key);
                 self.told.push((key, Told::Refused(refusal)));
             } else if self.requests[&key].stage == Stage::Holding {

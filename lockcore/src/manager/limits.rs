@@ -18,7 +18,8 @@ pub struct Limits {
     /// Ids that one request may name, each as often as it is named: 1000 by default.
     pub ids_per_request: usize,
     /// Requests that wait, over all sessions: 1,000,000 by default. One for several ids counts as often
-    /// as it has to wait for an id.
+    /// as it has to wait for an id. As many that were told so in earlier runs may come back after a
+    /// restart, whoever has asked before them.
     pub waiters: usize,
     /// Requests of a session, waiting and holding: 100,000 by default. One for several ids counts as
     /// often as it has an id.
@@ -104,17 +105,29 @@ impl LockManager {
         }
     }
 
-    /// Refuses a request that would wait for so many ids, if that is too many.
-    pub(super) fn admit_waiters(&self, key: Key, ids: usize) -> Result<(), Refusal> {
+    /// Refuses a request that would wait for so many ids, if that is too many. Newcomers take no room from
+    /// those who waited before a restart, whose places are of an earlier run.
+    pub(super) fn admit_waiters(
+        &mut self,
+        key: Key,
+        place: u64,
+        ids: usize,
+    ) -> Result<(), Refusal> {
         let session = &self.sessions[&key.session];
         let Limits { waiters, waiters_per_session, .. } = self.limits;
-        if !has_room(self.waiting, ids, waiters) {
-            Err(Refusal::TooManyWaiters { limit: waiters })
-        } else if !has_room(session.waiting, ids, waiters_per_session) {
-            Err(Refusal::TooManyWaitersOfSession { limit: waiters_per_session })
-        } else {
-            Ok(())
+        let returns = self.epoch.is_after(place);
+        let returned = self.recovery.as_mut().map(|recovery| &mut recovery.waiters_returned);
+        let mut returned = returned.filter(|_| returns);
+        if !has_room(returned.as_deref().copied().unwrap_or(self.waiting), ids, waiters) {
+            return Err(Refusal::TooManyWaiters { limit: waiters });
         }
+        if !has_room(session.waiting, ids, waiters_per_session) {
+            return Err(Refusal::TooManyWaitersOfSession { limit: waiters_per_session });
+        }
+        if let Some(returned) = &mut returned {
+            **returned += ids;
+        }
+        Ok(())
     }
 }
 

@@ -136,15 +136,17 @@ impl LockManager {
         &mut self,
         key: Key,
         request: &mut Request,
-        is_try: bool,
+        has_waited: bool,
     ) -> Result<(), Refusal> {
         let is_busy = |part: &&Part| !self.is_free(part, request.mode);
         let busy = request.parts.iter().filter(is_busy).count();
         if busy > 0 {
-            if is_try {
+            if request.is_try() {
                 return Err(Refusal::Busy);
             }
-            self.admit_waiters(key, busy)?;
+            if !has_waited {
+                self.admit_waiters(key, request.place, busy)?;
+            }
             self.admit_wait(key, request)?;
         }
         for (number, part) in (0..).zip(request.parts.iter_mut()) {

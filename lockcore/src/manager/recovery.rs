@@ -29,6 +29,8 @@ pub(super) struct Recovery {
     pub(super) ended: BTreeSet<SessionId>,
     /// How many sessions were made again.
     returned: usize,
+    /// How many waits were.
+    pub(super) waiters_returned: usize,
 }
 
 /// The greatest tokens of an id that were claimed, by those who hold and by those who do not.
@@ -204,7 +206,7 @@ impl LockManager {
         let recovery = self.recovery.take().expect("its end is due");
         for (_, key) in recovery.deferred {
             let mut request = self.take(key);
-            match self.join(now, key, &mut request) {
+            match self.join(now, key, &mut request, true) {
                 Err(refusal) => self.say(key, Outcome::Refused(refusal)),
                 Ok(()) if request.is_holding() => self.enter(now, key, request),
                 Ok(()) => {

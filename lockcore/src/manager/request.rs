@@ -97,6 +97,10 @@ pub(super) enum Stage {
 }
 
 impl Request {
+    pub(super) fn is_try(&self) -> bool {
+        self.wait_limit.is_some_and(|limit| limit.is_zero())
+    }
+
     pub(super) fn is_holding(&self) -> bool {
         self.token().is_some()
     }

@@ -27,7 +27,7 @@ impl LockManager {
     pub(super) fn make(&mut self, now: Time, key: Key, ask: Ask<'_>, place: Option<u64>) {
         let made = self.admit(key, &ask).and_then(|()| {
             let mut request = self.draft(ask, place);
-            self.join(now, key, &mut request)?;
+            self.join(now, key, &mut request, false)?;
             Ok(request)
         });
         match made {
@@ -48,37 +48,44 @@ impl LockManager {
         Request { parts, mode, owner, place, wait_limit, hold_limit, deadline, promise }
     }
 
-    /// Lets a request hold, or join what it has to wait in.
+    /// Lets a request hold, or join what it has to wait in. One that has waited before has its room.
     pub(super) fn join(
         &mut self,
         now: Time,
         key: Key,
         request: &mut Request,
+        has_waited: bool,
     ) -> Result<(), Refusal> {
-        let is_try = request.wait_limit.is_some_and(|limit| limit.is_zero());
         if let Some(recovery) = &self.recovery {
-            if is_try {
+            if request.is_try() {
                 return Err(Refusal::Recovering { remaining: recovery.remaining(now) });
             }
-            return self.admit_waiters(key, request.parts.len());
+            return self.admit_waiters(key, request.place, request.parts.len());
         }
         self.admit_ids(request)?;
         if request.parts.are_several() {
-            return self.join_all(key, request, is_try);
+            return self.join_all(key, request, has_waited);
         }
-        request.parts.first.stage = self.join_one(key, request, is_try)?;
+        request.parts.first.stage = self.join_one(key, request, has_waited)?;
         Ok(())
     }
 
-    fn join_one(&mut self, key: Key, request: &Request, is_try: bool) -> Result<Stage, Refusal> {
+    fn join_one(
+        &mut self,
+        key: Key,
+        request: &Request,
+        has_waited: bool,
+    ) -> Result<Stage, Refusal> {
         let Request { parts: Parts { first: Part { id, hash, .. }, .. }, mode, .. } = request;
         if let Some(hold) = self.table.try_lock(*hash, id, *mode) {
             return Ok(self.holding(hold));
         }
-        if is_try {
+        if request.is_try() {
             return Err(Refusal::Busy);
         }
-        self.admit_waiters(key, 1)?;
+        if !has_waited {
+            self.admit_waiters(key, request.place, 1)?;
+        }
         self.admit_wait(key, request)?;
         Ok(match self.table.lock(*hash, id, *mode, PartKey { key, number: 0 }) {
             Joined::Closed(_) => unreachable!("a manager never closes its table"),

@@ -40,7 +40,8 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 
-    /// Messages of one stream that are read in a second; those beyond wait unread [default: no limit]
+    /// Messages of one stream, and claims, that are read in a second; those beyond wait unread, but for
+    /// those of a tenth of a second after a rest [default: no limit]
     #[arg(long, value_name = "COUNT")]
     max_rate: Option<NonZeroU32>,
 

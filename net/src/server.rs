@@ -96,7 +96,10 @@ impl Server {
     }
 
     /// Sets how many messages of a stream are read in a second, its keep-alives included: those beyond
-    /// wait unread. A stream may be read as fast as it comes unless this is set.
+    /// wait unread. A stream that rested may send those of a tenth of a second at once, and at least one.
+    /// Each claim counts as a message; those that come in one message are read together, and what follows
+    /// waits for a tenth of a second at most, so that keep-alives are heard in time. A stream may be read
+    /// as fast as it comes unless this is set.
     #[must_use]
     pub fn pace(mut self, per_second: NonZeroU32) -> Self {
         self.pace = Some(per_second);

@@ -91,7 +91,7 @@ where
         }
         let read = ready!(Pin::new(&mut self.inbound).poll_next(cx));
         if let Some(pace) = &mut self.pace {
-            pace.pass();
+            pace.pass(count(&read));
         }
         Poll::Ready(match read {
             Some(Ok(message)) => self.handle(message).unwrap_or_else(Step::Fail),
@@ -282,6 +282,18 @@ where
 impl<S> Drop for SessionStream<S> {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+/// As how many messages what was read counts: each claim is work, as a request is.
+fn count(read: &Option<Result<v1::ClientMessage, Status>>) -> usize {
+    let message = read.as_ref().and_then(|read| read.as_ref().ok()?.message.as_ref());
+    match message {
+        Some(
+            FromClient::Claims(v1::Claims { claims })
+            | FromClient::Resume(v1::Resume { claims, .. }),
+        ) => claims.len(),
+        Some(_) | None => 1,
     }
 }
 

@@ -168,6 +168,28 @@ async fn more_claims_than_there_is_room_for_are_not_taken_in() {
 }
 
 #[tokio::test]
+async fn claims_are_read_no_faster_than_as_many_requests() {
+    let pace = std::num::NonZeroU32::new(100).unwrap();
+    let server = TestServer::start_with(lockcore_net::Server::new().pace(pace)).await;
+    let session = server.session().await;
+    let mut back = RawSession::unopened(server.address).await;
+    let begun = Instant::now();
+    for message in 0..5u64 {
+        let request = |claim| message * 100 + claim;
+        let claims = (0..100u64).map(|number| claim(request(number), "123", State::Place(0)));
+        back.say(Say::Claims(v1::Claims { claims: claims.collect() }));
+    }
+    back.say(Say::Resume(session.how_to_resume(1, Vec::new())));
+    assert!(matches!(back.told().await, Told::Opened(_)));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(400), "{took:?}");
+    for request in 0..500 {
+        let told = back.told_any().await;
+        assert!(matches!(told, Told::Granted(_) | Told::Queued(_)), "{request}: {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_closed_session_cannot_be_resumed() {
     let server = TestServer::start().await;
     let mut session = server.session().await;

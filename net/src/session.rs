@@ -43,6 +43,9 @@ enum Stage {
     Unopened { claims: Vec<v1::Claim>, bytes: usize },
     /// The client is told once its lease is where a restart finds it.
     Opening { connected: Connected, told: v1::Opened, kept: BoxFuture<'static, io::Result<()>> },
+    /// So many answers, all that there are to claims, come before the client is told that it has a lease
+    /// again: cut off in between, it would believe for so long what is refused.
+    Answering { connected: Connected, told: v1::Opened, answers: usize },
     /// Requests are handled.
     Open(Connected),
     /// The stream ends.
@@ -75,11 +78,17 @@ where
             Stage::Unopened { .. } => {}
             Stage::Opening { kept, .. } => {
                 let kept = ready!(kept.poll_unpin(cx));
-                return Poll::Ready(self.opened(kept));
+                return Poll::Ready(self.kept(kept));
+            }
+            Stage::Answering { answers: 0, .. } => return Poll::Ready(self.opened()),
+            Stage::Answering { connected, answers, .. } => {
+                let answer = ready!(connected.outlet.poll_recv(cx));
+                *answers -= 1;
+                return Poll::Ready(answer.map_or_else(closed, |answer| self.tell(answer)));
             }
             Stage::Open(Connected { outlet, .. }) => match outlet.poll_recv(cx) {
                 Poll::Ready(Some(event)) => return Poll::Ready(self.tell(event)),
-                Poll::Ready(None) => return Poll::Ready(Step::Fail(shutting_down())),
+                Poll::Ready(None) => return Poll::Ready(closed()),
                 // This task has used up its turn: what is there goes out before more is read.
                 Poll::Pending if !outlet.is_empty() => return Poll::Pending,
                 Poll::Pending => {}
@@ -139,7 +148,9 @@ where
                 let link = *link;
                 self.request(link, &message)
             }
-            Stage::Opening { .. } | Stage::Over => unreachable!("nothing is read in these stages"),
+            Stage::Opening { .. } | Stage::Answering { .. } | Stage::Over => {
+                unreachable!("nothing is read in these stages")
+            }
         }
     }
 
@@ -190,20 +201,27 @@ where
         Ok(Step::Go)
     }
 
-    fn opened(&mut self, kept: io::Result<()>) -> Step {
+    fn kept(&mut self, kept: io::Result<()>) -> Step {
         if let Err(error) = kept {
             tracing::error!("a lease cannot be written to the state directory: {error}");
             return Step::Fail(Status::unavailable(format!("the lease cannot be kept: {error}")));
         }
-        match mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Opening { connected, told, .. } => {
-                self.stage = Stage::Open(connected);
-                Step::Say(FromServer::Opened(told))
-            }
-            Stage::Unopened { .. } | Stage::Open(_) | Stage::Over => {
-                unreachable!("only an opening is polled for what is kept")
-            }
-        }
+        let Stage::Opening { connected, told, .. } = mem::replace(&mut self.stage, Stage::Over)
+        else {
+            unreachable!("only an opening is polled for what is kept")
+        };
+        let answers = connected.outlet.len();
+        self.stage = Stage::Answering { connected, told, answers };
+        Step::Go
+    }
+
+    fn opened(&mut self) -> Step {
+        let Stage::Answering { connected, told, .. } = mem::replace(&mut self.stage, Stage::Over)
+        else {
+            unreachable!("only what is answered is opened")
+        };
+        self.stage = Stage::Open(connected);
+        Step::Say(FromServer::Opened(told))
     }
 
     fn request(&mut self, link: Link, message: &FromClient) -> Result<Step, Status> {
@@ -242,12 +260,14 @@ impl<S> SessionStream<S> {
     /// Ends the stream. Its session waits for its client to come back, unless nobody was told of it.
     fn leave(&mut self) {
         match mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Opening { connected, told, .. } if !told.secret.is_empty() => {
+            Stage::Opening { connected, told, .. } | Stage::Answering { connected, told, .. }
+                if !told.secret.is_empty() =>
+            {
                 self.hub.close(connected.link);
             }
-            Stage::Opening { connected, .. } | Stage::Open(connected) => {
-                self.hub.detach(connected.link);
-            }
+            Stage::Opening { connected, .. }
+            | Stage::Answering { connected, .. }
+            | Stage::Open(connected) => self.hub.detach(connected.link),
             Stage::Unopened { .. } | Stage::Over => {}
         }
     }
@@ -295,6 +315,10 @@ fn count(read: &Option<Result<v1::ClientMessage, Status>>) -> usize {
         ) => claims.len(),
         Some(_) | None => 1,
     }
+}
+
+fn closed() -> Step {
+    Step::Fail(shutting_down())
 }
 
 pub(crate) fn shutting_down() -> Status {

@@ -62,6 +62,29 @@ async fn every_message_renews_the_lease() {
     session.released(1).await;
 }
 
+/// A client that was told `Opened` first, and cut off before the rest, would believe for a lease more.
+#[tokio::test]
+async fn claims_are_answered_before_the_session_is_open() {
+    let server = TestServer::start().await;
+    let (mut session, mut near) = (server.session().await, server.session().await);
+    session.lock(1, "kept");
+    let kept = session.granted(1).await;
+    near.lock(1, "theirs");
+    near.granted(1).await;
+    let claims = vec![
+        claim(1, "kept", State::Token(kept)),
+        claim(2, "theirs", State::Token(7)),
+        claim(3, "theirs", State::Place(0)),
+    ];
+    let mut back = RawSession::unopened(server.address).await;
+    back.say(Say::Resume(session.how_to_resume(1, claims)));
+    assert_eq!(back.granted(1).await, kept);
+    assert_eq!(back.revoked(2).await, Reason::NotHeld(2));
+    back.queued(3).await;
+    assert!(matches!(back.told_any().await, Told::Opened(_)));
+    back.handled().await;
+}
+
 /// Scenario 7.
 #[tokio::test]
 async fn another_connection_takes_over_and_late_messages_of_the_first_do_nothing() {
@@ -138,7 +161,7 @@ async fn claims_that_do_not_fit_one_message_come_before() {
         back.say(Say::Claims(v1::Claims { claims }));
     }
     back.say(Say::Resume(session.how_to_resume(1, vec![claim(4, "123", State::Place(0))])));
-    assert!(matches!(back.told().await, Told::Opened(_)));
+    back.is_resumed().await;
     back.granted(1).await;
     for request in 2..=4 {
         back.queued(request).await;
@@ -180,7 +203,7 @@ async fn claims_are_read_no_faster_than_as_many_requests() {
         back.say(Say::Claims(v1::Claims { claims: claims.collect() }));
     }
     back.say(Say::Resume(session.how_to_resume(1, Vec::new())));
-    assert!(matches!(back.told().await, Told::Opened(_)));
+    back.is_resumed().await;
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(400), "{took:?}");
     for request in 0..500 {

@@ -148,10 +148,10 @@ impl Server {
                 None
             }
         };
-        if let Some(opened) = opened {
-            self.attach(clock, connection, opened, connections);
-        }
+        let answer = opened.map(|opened| self.attach(clock, connection, opened));
+        // Claims are answered before the client counts on its lease again.
         self.deliver(now, connections);
+        connections[connection].to_client.extend(answer);
     }
 
     fn attach(
@@ -159,18 +159,16 @@ impl Server {
         clock: Time,
         connection: usize,
         opened: Result<Opened, Refusal>,
-        connections: &mut [Connection],
-    ) {
+    ) -> ToClient {
         let manager = self.manager.as_ref().expect("it has just answered");
         self.disk.longest_lease = manager.longest_lease();
-        let to_client = &mut connections[connection].to_client;
         match opened {
-            Err(reason) => to_client.push_back(ToClient::Ended { reason }),
+            Err(reason) => ToClient::Ended { reason },
             Ok(Opened { link, lease }) => {
                 self.witness.heard.insert(link.session(), (clock, lease));
                 self.connections.insert(link, connection);
                 self.links.insert(connection, link);
-                to_client.push_back(ToClient::Opened { session: link.session(), lease });
+                ToClient::Opened { session: link.session(), lease }
             }
         }
     }

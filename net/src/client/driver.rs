@@ -16,14 +16,10 @@ use tracing::debug;
 
 use super::{
     reconnect::TRY,
-    shared::{Shared, fail},
+    shared::{OfSession, Shared, fail},
     wire::{self, Address, Failure, Inbound},
 };
-use crate::{
-    Error,
-    proto::v1::{self, server_message::Message as Told},
-    refusal,
-};
+use crate::{Error, proto::v1, refusal};
 
 /// How many keep-alives are sent in a lease.
 pub(super) const KEEP_ALIVES: u32 = 3;
@@ -205,41 +201,20 @@ impl Driver {
                 return Some(End::Cut);
             }
         };
-        let shared = &self.shared;
-        match message {
-            Some(Told::Queued(v1::Queued { request, place })) => {
-                shared.with(|book| book.queued(request, place));
+        let Some(message) = message else {
+            debug!("a message of a kind unknown to this client is passed over");
+            return None;
+        };
+        match self.shared.answered(message)? {
+            OfSession::KeptAlive(number) => self.kept_alive(number, keep_alive),
+            OfSession::Ended(reason) => {
+                Some(End::Over(wire::session_over(refusal::from_message(reason))))
             }
-            Some(Told::Granted(v1::Granted { request, token })) => {
-                if let Some((answer, hold)) = shared.with(|book| book.granted(request, token)) {
-                    let _ = answer.send(Ok(hold));
-                }
+            OfSession::Opened(_) => {
+                debug!("the session is opened once more, which changes nothing");
+                None
             }
-            Some(Told::Released(v1::Released { request })) => {
-                if let Some(entry) = shared.with(|book| book.over(request)) {
-                    entry.released(request);
-                }
-            }
-            Some(
-                Told::Refused(v1::Refused { request, reason })
-                | Told::Revoked(v1::Revoked { request, reason }),
-            ) => {
-                if let Some(entry) = shared.with(|book| book.over(request)) {
-                    entry.refused(refusal::from_message(reason));
-                }
-            }
-            Some(Told::KeptAlive(v1::KeptAlive { number })) => {
-                return self.kept_alive(number, keep_alive);
-            }
-            Some(Told::Ended(v1::Ended { reason })) => {
-                return Some(End::Over(wire::session_over(refusal::from_message(reason))));
-            }
-            Some(Told::Opened(_)) => {
-                debug!("the session is opened once more, which changes nothing")
-            }
-            None => debug!("a message of a kind unknown to this client is passed over"),
         }
-        None
     }
 
     fn kept_alive(&mut self, number: u64, keep_alive: &mut KeepAlive) -> Option<End> {

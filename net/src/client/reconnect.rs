@@ -104,7 +104,7 @@ impl Driver {
         let sent = Instant::now();
         let open = v1::Open { lease_ms: whole_millis(self.wanted) };
         line.send(say(Message::Open(open))).expect("the receiver is here");
-        let (opened, inbound) = self.address.begin(channel, messages).await?;
+        let (opened, inbound) = self.address.begin(channel, messages, &self.shared).await?;
         let v1::Opened { session: number, secret, lease_ms, requests } = opened;
         let lease = Duration::from_millis(lease_ms);
         debug!("session {number} is open, with a lease of {lease:?}");
@@ -140,7 +140,7 @@ impl Driver {
             claims: Vec::new(),
         };
         let messages = self.shared.with(|book| book.resume(resume));
-        let (opened, inbound) = self.address.begin(channel, messages).await?;
+        let (opened, inbound) = self.address.begin(channel, messages, &self.shared).await?;
         let lease = Duration::from_millis(opened.lease_ms);
         debug!("session {} goes on, with a lease of {lease:?}", session.number);
         self.session = Some(Session { lease, ..session });

@@ -11,7 +11,11 @@ use super::{
     entry::{Entry, Hold, Terms},
     lease::LeaseClock,
 };
-use crate::{Error, proto::v1::locks_client::LocksClient};
+use crate::{
+    Error,
+    proto::v1::{self, locks_client::LocksClient, server_message::Message as Told},
+    refusal,
+};
 
 /// Borrowed for a moment by calls and by the driver; whom they have something to tell is told after.
 #[derive(Debug)]
@@ -86,6 +90,35 @@ impl Shared {
         self.look.notify_one();
     }
 
+    /// Passes an answer to a request on, and returns what is none.
+    pub(super) fn answered(&self, told: Told) -> Option<OfSession> {
+        match told {
+            Told::Queued(v1::Queued { request, place }) => {
+                self.with(|book| book.queued(request, place));
+            }
+            Told::Granted(v1::Granted { request, token }) => {
+                if let Some((answer, hold)) = self.with(|book| book.granted(request, token)) {
+                    let _ = answer.send(Ok(hold));
+                }
+            }
+            Told::Released(v1::Released { request }) => {
+                if let Some(entry) = self.with(|book| book.over(request)) {
+                    entry.released(request);
+                }
+            }
+            Told::Refused(v1::Refused { request, reason })
+            | Told::Revoked(v1::Revoked { request, reason }) => {
+                if let Some(entry) = self.with(|book| book.over(request)) {
+                    entry.refused(refusal::from_message(reason));
+                }
+            }
+            Told::Opened(opened) => return Some(OfSession::Opened(opened)),
+            Told::KeptAlive(v1::KeptAlive { number }) => return Some(OfSession::KeptAlive(number)),
+            Told::Ended(v1::Ended { reason }) => return Some(OfSession::Ended(reason)),
+        }
+        None
+    }
+
     /// Does something with the book, which must not tell anybody.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut Book) -> T) -> T {
         act(&mut self.book.lock())
@@ -98,6 +131,14 @@ impl Shared {
     pub(super) fn set_channel(&self, channel: LocksClient<Channel>) {
         let _before = std::mem::replace(&mut *self.channel.lock(), channel);
     }
+}
+
+/// What a server says of the session, and not of a request.
+#[derive(Debug)]
+pub(super) enum OfSession {
+    Opened(v1::Opened),
+    KeptAlive(u64),
+    Ended(Option<v1::Refusal>),
 }
 
 /// Tells all of these the same.
@@ -120,7 +161,7 @@ pub(super) mod tests {
     use tonic::transport::Endpoint;
 
     use super::*;
-    use crate::proto::v1::{self, ClientMessage};
+    use crate::proto::v1::ClientMessage;
 
     type Said = mpsc::UnboundedReceiver<ClientMessage>;
 

@@ -10,9 +10,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use super::shared::{OfSession, Shared};
 use crate::{
     Error,
-    proto::v1::{self, locks_client::LocksClient, server_message::Message as Told},
+    proto::v1::{self, locks_client::LocksClient},
     refusal,
 };
 
@@ -62,20 +63,25 @@ impl Address {
         Error::Connect { address: self.text.clone(), source: source.map(Arc::new) }
     }
 
-    /// Begins a stream with these messages, the first of which opens or resumes a session.
+    /// Begins a stream with these messages, the first of which opens or resumes a session. Answers to
+    /// claims come before it is open, and are passed on.
     pub(super) async fn begin(
         &self,
         mut client: LocksClient<Channel>,
         messages: mpsc::UnboundedReceiver<v1::ClientMessage>,
+        shared: &Shared,
     ) -> Result<(v1::Opened, Inbound), Failure> {
         let failed = |status| Failure::Passing(self.not_opened(status));
         let stream = client.session(UnboundedReceiverStream::new(messages)).await;
         let mut inbound = stream.map_err(failed)?.into_inner();
-        match inbound.message().await.map_err(failed)?.and_then(|answer| answer.message) {
-            Some(Told::Opened(opened)) => Ok((opened, inbound)),
-            Some(Told::Ended(v1::Ended { reason })) => Err(self.ended(reason)),
-            answer => Err(failed(Status::internal(format!("its first answer is {answer:?}")))),
+        while let Some(told) = inbound.message().await.map_err(failed)? {
+            match told.message.and_then(|told| shared.answered(told)) {
+                Some(OfSession::Opened(opened)) => return Ok((opened, inbound)),
+                Some(OfSession::Ended(reason)) => return Err(self.ended(reason)),
+                Some(OfSession::KeptAlive(_)) | None => {}
+            }
         }
+        Err(failed(Status::internal("the stream ends before the session is open")))
     }
 
     fn ended(&self, reason: Option<v1::Refusal>) -> Failure {

@@ -1,7 +1,7 @@
 //! What the tests of this crate share: a server, a raw session, a way to wait without a clock.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, future::Future, net::SocketAddr, time::Duration};
 
 use lockcore_net::{
     Client, ClientOptions, Limits, Server,
@@ -104,6 +104,8 @@ pub async fn in_time<T>(future: impl Future<Output = T>) -> T {
 pub struct RawSession {
     say: mpsc::UnboundedSender<ClientMessage>,
     told: Streaming<ServerMessage>,
+    /// Answers to claims that came before `Opened` and are not looked at yet.
+    answers: VecDeque<Told>,
     pub opened: v1::Opened,
 }
 
@@ -125,10 +127,24 @@ impl RawSession {
     pub async fn resume(&self, address: SocketAddr, attempt: u64, claims: Vec<v1::Claim>) -> Self {
         let mut session = Self::unopened(address).await;
         session.say(Say::Resume(self.how_to_resume(attempt, claims)));
-        let Told::Opened(opened) = session.told().await else { panic!("it is not resumed") };
+        let opened = session.is_resumed().await;
         assert_eq!(opened, v1::Opened { secret: Vec::new(), ..self.opened.clone() });
         session.opened = self.opened.clone();
         session
+    }
+
+    /// Reads up to `Opened`, and keeps the answers to claims that come before for later.
+    pub async fn is_resumed(&mut self) -> v1::Opened {
+        let mut answers = VecDeque::new();
+        loop {
+            let answer = self.told_any().await;
+            if let Told::Opened(opened) = answer {
+                self.answers = answers;
+                return opened;
+            }
+            assert!(!matches!(answer, Told::Ended(_)), "it is not resumed: {answer:?}");
+            answers.push_back(answer);
+        }
     }
 
     pub fn how_to_resume(&self, attempt: u64, claims: Vec<v1::Claim>) -> v1::Resume {
@@ -140,7 +156,8 @@ impl RawSession {
         let mut client = LocksClient::connect(url(address)).await.unwrap();
         let (say, messages) = mpsc::unbounded_channel();
         let told = client.session(UnboundedReceiverStream::new(messages)).await.unwrap();
-        Self { say, told: told.into_inner(), opened: v1::Opened::default() }
+        let (answers, opened) = Default::default();
+        Self { say, told: told.into_inner(), answers, opened }
     }
 
     pub fn say(&self, message: Say) {
@@ -179,6 +196,9 @@ impl RawSession {
     }
 
     pub async fn told_any(&mut self) -> Told {
+        if let Some(answer) = self.answers.pop_front() {
+            return answer;
+        }
         in_time(self.told.message()).await.unwrap().unwrap().message.unwrap()
     }
 

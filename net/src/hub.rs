@@ -12,19 +12,16 @@ use lockcore::manager::{
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tonic::Status;
 use tracing::{debug, warn};
 
-use crate::state::{State, StateDir};
+use crate::{
+    budget::Budget,
+    claims::{CLAIMS_IN_ALL, Claims},
+    state::{State, StateDir},
+};
 
 /// How many holds and waiting calls the callers of the go-syncer protocol may have together.
 const CALLS: usize = 1_000_000;
-
-/// How many bytes a claim has in a message, at most, beside those of its id.
-const CLAIM_BYTES: usize = 128;
-
-/// How many bytes a message has at most.
-const MESSAGE_BYTES: usize = 4 << 20;
 
 /// What a connection is told, in order.
 pub(crate) type Outlet = mpsc::UnboundedReceiver<Event>;
@@ -37,6 +34,8 @@ pub(crate) type Outlet = mpsc::UnboundedReceiver<Event>;
 pub(crate) struct Hub {
     origin: Instant,
     limits: Limits,
+    /// For the claims of streams whose sessions are not known yet.
+    claims: Arc<Budget>,
     desk: Mutex<Desk>,
     /// Told when the next timeout is earlier than it was.
     timer: Notify,
@@ -99,6 +98,7 @@ impl Hub {
         Arc::new(Self {
             origin: Instant::now(),
             limits,
+            claims: Budget::new(CLAIMS_IN_ALL),
             desk: Mutex::new(desk),
             timer: Notify::new(),
         })
@@ -136,20 +136,10 @@ impl Hub {
         self.limits.requests_per_session
     }
 
-    /// Refuses claims that would fill more memory than those of a full session or of one message.
-    ///
-    /// They may be of more requests than a session may have: a client that was cut off does not know
-    /// yet which of them are refused.
-    pub(crate) fn admit_claims(&self, claims: usize, bytes: usize) -> Result<(), Status> {
-        let limit = self.requests_per_session();
-        let room = limit.saturating_mul(self.limits.id_bytes.saturating_add(CLAIM_BYTES));
-        let room = room.max(MESSAGE_BYTES);
-        if claims <= room / CLAIM_BYTES && bytes <= room {
-            return Ok(());
-        }
-        Err(Status::resource_exhausted(format!(
-            "{claims} claims of {bytes} bytes are too many for a session of {limit} requests"
-        )))
+    /// Room for the claims of a stream.
+    pub(crate) fn claims(&self) -> Claims {
+        let Limits { requests_per_session, id_bytes, .. } = self.limits;
+        Claims::new(self.claims.clone(), requests_per_session, id_bytes)
     }
 
     /// Sees to it that a restart finds the longest lease.

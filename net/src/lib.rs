@@ -17,7 +17,9 @@
 //! | to know what holds when things break | [`guarantees`] |
 //! | to write a client in another language | `proto/syncer/v1/syncer.proto`, or go-syncer's `pb.proto` |
 
+mod budget;
 mod calls;
+mod claims;
 mod client;
 mod compat;
 mod convert;

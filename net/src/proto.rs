@@ -26,5 +26,8 @@ pub mod pb {
     tonic::include_proto!("pb");
 }
 
+/// How many bytes a message of a client has at most, beside those that ids may have by a server's limit.
+pub(crate) const MESSAGE_BYTES: usize = 256 << 10;
+
 /// The descriptors of both, encoded, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = tonic::include_file_descriptor_set!("descriptors");

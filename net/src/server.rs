@@ -23,7 +23,7 @@ use crate::{
     Error,
     compat::Compat,
     hub::Hub,
-    proto::{self, pb::syncer_server::SyncerServer, v1::locks_server::LocksServer},
+    proto::{self, MESSAGE_BYTES, pb::syncer_server::SyncerServer, v1::locks_server::LocksServer},
     service::LocksService,
     state::{State, StateDir},
 };
@@ -63,12 +63,14 @@ pub struct Server {
     keep_alive: Duration,
     state_dir: Option<PathBuf>,
     pace: Option<NonZeroU32>,
+    patience: Duration,
 }
 
 impl Default for Server {
     fn default() -> Self {
         let keep_alive = Duration::from_secs(10);
-        Self { limits: Limits::default(), keep_alive, state_dir: None, pace: None }
+        let patience = Duration::from_secs(30);
+        Self { limits: Limits::default(), keep_alive, state_dir: None, pace: None, patience }
     }
 }
 
@@ -103,6 +105,14 @@ impl Server {
     #[must_use]
     pub fn pace(mut self, per_second: NonZeroU32) -> Self {
         self.pace = Some(per_second);
+        self
+    }
+
+    /// Sets how long a stream has to open or resume a session: 30 s unless it is set. It then ends with
+    /// DEADLINE_EXCEEDED.
+    #[must_use]
+    pub fn patience(mut self, limit: Duration) -> Self {
+        self.patience = limit;
         self
     }
 
@@ -202,6 +212,9 @@ impl Server {
                 .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
+        let (pace, patience) = (self.pace, self.patience);
+        let sessions = Sessions::new(LocksService { hub: hub.clone(), pace, patience })
+            .max_decoding_message_size(MESSAGE_BYTES.saturating_add(self.limits.id_bytes));
         let broken = |error| Error::Descriptors(Arc::new(error));
         let router = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(self.keep_alive))
@@ -210,7 +223,7 @@ impl Server {
             .max_concurrent_streams(u32::MAX)
             // Callers with short deadlines must not end the calls of others on their connection.
             .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
-            .add_service(Sessions::new(LocksService { hub: hub.clone(), pace: self.pace }))
+            .add_service(sessions)
             .add_service(Calls::new(Compat::new(hub.clone())))
             .add_service(health_service)
             .add_service(reflection().build_v1().map_err(broken)?)

@@ -1,6 +1,6 @@
 //! What `syncer.v1.Locks` answers.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use lockcore::manager::{LockManager, SessionId};
 use tonic::{Request, Response, Status, Streaming};
@@ -27,6 +27,8 @@ pub(crate) struct LocksService {
     pub(crate) hub: Arc<Hub>,
     /// How many messages of a stream are read in a second.
     pub(crate) pace: Option<NonZeroU32>,
+    /// How long a stream has to open or resume a session.
+    pub(crate) patience: Duration,
 }
 
 #[tonic::async_trait]
@@ -37,8 +39,8 @@ impl Locks for LocksService {
         &self,
         request: Request<Streaming<ClientMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let pace = self.pace.map(Pace::new);
-        Ok(Response::new(SessionStream::new(self.hub.clone(), request.into_inner(), pace)))
+        let stream = SessionStream::new(self.hub.clone(), request.into_inner());
+        Ok(Response::new(stream.paced(self.pace.map(Pace::new)).opened_within(self.patience)))
     }
 
     async fn status(

@@ -1,6 +1,7 @@
 //! One client's stream: [`SessionStream`].
 
 use std::{
+    future::Future,
     io, mem,
     pin::Pin,
     sync::Arc,
@@ -10,10 +11,11 @@ use std::{
 
 use futures::{FutureExt, Stream, future::BoxFuture};
 use lockcore::manager::{self, Claim, Event, Link, Refusal, Resume, Secret, SessionId};
-use prost::Message as _;
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
 use crate::{
+    claims::Claims,
     convert,
     hub::{Hub, NotOpened, Opened, Outlet},
     pace::Pace,
@@ -34,13 +36,15 @@ pub(crate) struct SessionStream<S> {
     inbound: S,
     /// `None` if it may be read as fast as it comes.
     pace: Option<Pace>,
+    /// Ends a stream that has no session by then.
+    opening: Option<Pin<Box<Sleep>>>,
     stage: Stage,
 }
 
 /// How far a stream has come. What dropping it does to the session is said in [`Stage::leave`].
 enum Stage {
     /// No session yet; what is claimed of the one to be resumed.
-    Unopened { claims: Vec<v1::Claim>, bytes: usize },
+    Unopened(Claims),
     /// The client is told once its lease is where a restart finds it.
     Opening { connected: Connected, told: v1::Opened, kept: BoxFuture<'static, io::Result<()>> },
     /// So many answers, all that there are to claims, come before the client is told that it has a lease
@@ -69,13 +73,32 @@ impl<S> SessionStream<S>
 where
     S: Stream<Item = Result<v1::ClientMessage, Status>> + Unpin,
 {
-    pub(crate) fn new(hub: Arc<Hub>, inbound: S, pace: Option<Pace>) -> Self {
-        Self { hub, inbound, pace, stage: Stage::Unopened { claims: Vec::new(), bytes: 0 } }
+    pub(crate) fn new(hub: Arc<Hub>, inbound: S) -> Self {
+        let claims = hub.claims();
+        Self { hub, inbound, pace: None, opening: None, stage: Stage::Unopened(claims) }
+    }
+
+    /// Reads no faster than that.
+    pub(crate) fn paced(mut self, pace: Option<Pace>) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// Gives the client so long to open or resume a session.
+    pub(crate) fn opened_within(mut self, limit: Duration) -> Self {
+        self.opening = Some(Box::pin(sleep(limit)));
+        self
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         match &mut self.stage {
-            Stage::Unopened { .. } => {}
+            Stage::Unopened(_) => {
+                if let Some(opening) = &mut self.opening
+                    && opening.as_mut().poll(cx).is_ready()
+                {
+                    return Poll::Ready(Step::Fail(opened_too_late()));
+                }
+            }
             Stage::Opening { kept, .. } => {
                 let kept = ready!(kept.poll_unpin(cx));
                 return Poll::Ready(self.kept(kept));
@@ -125,17 +148,12 @@ where
     fn handle(&mut self, message: v1::ClientMessage) -> Result<Step, Status> {
         let message = message.message.ok_or_else(unknown_message)?;
         match &mut self.stage {
-            Stage::Unopened { claims, bytes } => match message {
+            Stage::Unopened(claims) => match message {
                 FromClient::Open(open) => self.open(&open),
-                FromClient::Claims(more) => {
-                    *bytes += more.encoded_len();
-                    claims.extend(more.claims);
-                    self.hub.admit_claims(claims.len(), *bytes)?;
-                    Ok(Step::Go)
-                }
+                FromClient::Claims(more) => claims.take_in(more.claims).map(|()| Step::Go),
                 FromClient::Resume(mut resume) => {
-                    self.hub.admit_claims(claims.len() + resume.claims.len(), *bytes)?;
-                    resume.claims.splice(0..0, mem::take(claims));
+                    claims.take_in(mem::take(&mut resume.claims))?;
+                    resume.claims = claims.take();
                     self.resume(&resume)
                 }
                 FromClient::KeepAlive(_)
@@ -196,6 +214,7 @@ where
             lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
             requests: self.hub.requests_per_session() as u64,
         };
+        self.opening = None;
         let kept = self.hub.clone().keep_leases().boxed();
         self.stage = Stage::Opening { connected: Connected { link, outlet }, told, kept };
         Ok(Step::Go)
@@ -268,7 +287,7 @@ impl<S> SessionStream<S> {
             Stage::Opening { connected, .. }
             | Stage::Answering { connected, .. }
             | Stage::Open(connected) => self.hub.detach(connected.link),
-            Stage::Unopened { .. } | Stage::Over => {}
+            Stage::Unopened(_) | Stage::Over => {}
         }
     }
 }
@@ -336,6 +355,10 @@ fn opened_before(session: SessionId) -> Status {
     Status::failed_precondition(format!(
         "this stream is of session {session}; it can be of no other"
     ))
+}
+
+fn opened_too_late() -> Status {
+    Status::deadline_exceeded("no session was opened or resumed in time")
 }
 
 fn not_open() -> Status {

@@ -80,7 +80,7 @@ impl World {
 
     fn connect(&mut self) {
         let (says, inbound) = mpsc::unbounded();
-        let stream = SessionStream::new(self.hub.clone(), inbound, None);
+        let stream = SessionStream::new(self.hub.clone(), inbound);
         self.lines.push(Line { says, stream, is_open: false });
     }
 

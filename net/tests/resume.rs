@@ -181,13 +181,42 @@ async fn more_claims_than_there_is_room_for_are_not_taken_in() {
     assert_eq!(back.refused(3).await, Reason::TooManyRequests(2));
 
     let endless = RawSession::unopened(server.address).await;
-    for _ in 0..2 {
-        endless.say(Say::Claims(v1::Claims { claims: claims(20_000).collect() }));
+    for _ in 0..5 {
+        endless.say_late(Say::Claims(v1::Claims { claims: claims(10_000).collect() }));
     }
     let status = endless.ended().await;
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert!(status.message().starts_with("40000 claims of"), "{status}");
-    assert!(status.message().ends_with("are too many for a session of 2 requests"), "{status}");
+    assert!(status.message().starts_with("there are too many claims: "), "{status}");
+}
+
+/// Two bytes in a message are some hundred in memory.
+#[tokio::test]
+async fn empty_claims_are_refused_before_more_is_read() {
+    let server = TestServer::start().await;
+    let empty = RawSession::unopened(server.address).await;
+    empty.say(Say::Claims(v1::Claims { claims: vec![v1::Claim::default(); 1000] }));
+    let status = empty.ended().await;
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(status.message(), "a claim must have a lock, and a state that is known");
+
+    let large = RawSession::unopened(server.address).await;
+    large.say(Say::Claims(v1::Claims { claims: vec![v1::Claim::default(); 200_000] }));
+    assert_eq!(large.ended().await.code(), Code::OutOfRange);
+}
+
+#[tokio::test]
+async fn a_stream_that_opens_nothing_ends_in_time_and_others_go_on() {
+    let patience = Duration::from_millis(100);
+    let server = TestServer::start_with(lockcore_net::Server::new().patience(patience)).await;
+    let mut session = server.session().await;
+    let begun = Instant::now();
+    let unopened = RawSession::unopened(server.address).await;
+    unopened.say(Say::Claims(v1::Claims { claims: vec![claim(1, "123", State::Place(0))] }));
+    let status = unopened.ended().await;
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status.message(), "no session was opened or resumed in time");
+    assert!(begun.elapsed() >= patience);
+    session.handled().await;
 }
 
 #[tokio::test]

@@ -10,7 +10,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::entry::{Entry, Hold, Loss, Stage, Terms, deadline};
 use crate::{
     Error,
-    proto::v1::{self, client_message::Message},
+    proto::{
+        MESSAGE_BYTES,
+        v1::{self, client_message::Message},
+    },
 };
 
 /// The requests that the server has to say something about.
@@ -258,8 +261,8 @@ impl Book {
     }
 }
 
-/// How many bytes of claims go into one message, about: the server takes 4 MiB.
-const CLAIMS: usize = 1 << 20;
+/// How many bytes of claims go into one message, about. What is longer goes into one of its own.
+const CLAIMS: usize = MESSAGE_BYTES / 2;
 
 pub(super) fn say(message: Message) -> v1::ClientMessage {
     v1::ClientMessage { message: Some(message) }

@@ -6,7 +6,7 @@ use lockcore::{Mode, manager::Refusal};
 use tokio::sync::oneshot;
 
 use super::{Client, Guard, entry::Terms, shared::Shared};
-use crate::Error;
+use crate::{Error, proto::MESSAGE_BYTES};
 
 /// A lock to be asked for: alone and for as long as it takes, unless said otherwise.
 ///
@@ -103,8 +103,8 @@ impl Drop for Asking<'_> {
     }
 }
 
-/// A longer one would not fit a message, which would cut the connection.
-const LONGEST_ID: usize = 1 << 20;
+/// A longer one would not fit a message, with what else is in there, which would cut the connection.
+const LONGEST_ID: usize = MESSAGE_BYTES - 1024;
 
 fn too_long(id: &str) -> Error {
     let reason = Refusal::IdTooLong { length: id.len(), limit: LONGEST_ID };

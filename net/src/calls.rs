@@ -96,6 +96,7 @@ mod tests {
     use lockcore::manager::Limits;
 
     use super::*;
+    use crate::hub::UNREAD;
 
     fn call(hub: &Arc<Hub>) -> Call {
         hub.call(Ask::exclusive("123")).unwrap()
@@ -112,7 +113,7 @@ mod tests {
     /// Scenario 1 for callers of the go-syncer protocol, whose futures tonic drops as they go away.
     #[test]
     fn a_call_dropped_as_its_turn_came_passes_the_turn_on() {
-        let hub = Hub::new(Limits::default(), None);
+        let hub = Hub::new(Limits::default(), UNREAD, None);
         let holder = call(&hub).granted().now_or_never();
         assert!(holder.unwrap().unwrap().is_ok());
         let [second, third, fourth] = [(); 3].map(|()| call(&hub));
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_call_dropped_while_it_waits_leaves_the_queue() {
-        let hub = Hub::new(Limits::default(), None);
+        let hub = Hub::new(Limits::default(), UNREAD, None);
         let _holder = call(&hub).granted().now_or_never();
         assert!(call(&hub).granted().now_or_never().is_none());
         drop(call(&hub));
@@ -140,14 +141,14 @@ mod tests {
 
     #[test]
     fn a_call_that_was_answered_keeps_its_hold_when_dropped() {
-        let hub = Hub::new(Limits::default(), None);
+        let hub = Hub::new(Limits::default(), UNREAD, None);
         let _answered = call(&hub).granted().now_or_never();
         assert_eq!(waiting(&hub), Some(0));
     }
 
     #[test]
     fn a_hub_that_shut_down_takes_no_calls() {
-        let hub = Hub::new(Limits::default(), None);
+        let hub = Hub::new(Limits::default(), UNREAD, None);
         let waiting = call(&hub);
         hub.shut_down();
         assert!(hub.call(Ask::exclusive("123")).is_err());

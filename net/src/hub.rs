@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -11,25 +11,27 @@ use lockcore::manager::{
     self, Event, Limits, Link, LockManager, Open, Outcome, Refusal, RequestId, Resume, Time,
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tracing::{debug, warn};
 
 use crate::{
     budget::Budget,
     claims::{CLAIMS_IN_ALL, Claims},
+    outlet::{self, Inlet, Outlet, Unread},
     state::{State, StateDir},
 };
 
 /// How many holds and waiting calls the callers of the go-syncer protocol may have together.
 const CALLS: usize = 1_000_000;
 
-/// What a connection is told, in order.
-pub(crate) type Outlet = mpsc::UnboundedReceiver<Event>;
+/// How many bytes may wait to be read, over all streams.
+pub(crate) const UNREAD: usize = 256 << 20;
 
 /// A lock manager shared by the streams and calls of a server.
 ///
-/// An outlet is not bounded by itself, and still does not grow without end: a session has a limited
-/// number of requests, and a stream reads no more of them while its peer reads no answers.
+/// What a session has asked for bounds what waits for its stream, which reads no more requests while
+/// its peer reads no answers. What all streams do not read is bounded beside that: see
+/// [`Desk::relieve`].
 #[derive(Debug)]
 pub(crate) struct Hub {
     origin: Instant,
@@ -44,7 +46,10 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) manager: LockManager,
-    outlets: HashMap<Link, mpsc::UnboundedSender<Event>>,
+    outlets: HashMap<Link, Inlet>,
+    unread: Unread,
+    /// How many bytes may be unread.
+    unread_limit: usize,
     /// `None` if nothing is to survive a restart, and once shut down.
     state: Option<Arc<StateDir>>,
     /// When the clock ticks next, at the latest; `None` for the end of time.
@@ -77,7 +82,11 @@ pub(crate) struct Closed;
 
 impl Hub {
     /// Begins a run, after those that left a state.
-    pub(crate) fn new(limits: Limits, state: Option<(StateDir, Option<State>)>) -> Arc<Self> {
+    pub(crate) fn new(
+        limits: Limits,
+        unread_limit: usize,
+        state: Option<(StateDir, Option<State>)>,
+    ) -> Arc<Self> {
         let mut manager = match &state {
             Some((dir, Some(before))) => {
                 LockManager::recover(limits, dir.epoch(), Time::ZERO, before.longest_lease)
@@ -88,6 +97,8 @@ impl Hub {
         let desk = Desk {
             manager,
             outlets: HashMap::new(),
+            unread: Unread::default(),
+            unread_limit,
             state: state.map(|(dir, _)| Arc::new(dir)),
             next_tick: None,
             callers,
@@ -125,8 +136,8 @@ impl Hub {
             }
             let attached = attach(&mut desk.manager, now).map_err(NotOpened::Refused)?;
             let manager::Opened { link, lease } = attached;
-            let (sender, outlet) = mpsc::unbounded_channel();
-            desk.outlets.insert(link, sender);
+            let (inlet, outlet) = outlet::outlet(&desk.unread);
+            desk.outlets.insert(link, inlet);
             debug!(session = %link.session(), "connected as {link}, for {lease:?} of silence");
             Ok(Opened { link, lease, outlet })
         })
@@ -231,8 +242,9 @@ impl Hub {
 
     pub(crate) fn act<T>(&self, act: impl FnOnce(&mut Desk, Time) -> T) -> T {
         let mut desk = self.desk.lock();
-        let result = act(&mut desk, self.now());
-        desk.deliver();
+        let now = self.now();
+        let result = act(&mut desk, now);
+        desk.deliver(now);
         let next = desk.manager.poll_timeout();
         let is_earlier =
             next.is_some_and(|next| desk.next_tick.is_none_or(|planned| next < planned));
@@ -248,7 +260,7 @@ impl Hub {
 }
 
 impl Desk {
-    fn deliver(&mut self) {
+    fn deliver(&mut self, now: Time) {
         while let Some(event) = self.manager.poll_event() {
             log(&event);
             match event {
@@ -257,16 +269,30 @@ impl Desk {
                 }
                 Event::Request { link, .. } => {
                     if let Some(outlet) = self.outlets.get(&link) {
-                        // An outlet that nobody reads is of a stream that is about to be detached.
-                        let _ = outlet.send(event);
+                        outlet.tell(event);
+                        self.relieve(now);
                     }
                 }
                 Event::Ended { link, .. } => {
                     if let Some(outlet) = self.outlets.remove(&link) {
-                        let _ = outlet.send(event);
+                        outlet.end(event);
                     }
                 }
             }
+        }
+    }
+
+    /// Ends streams for which most waits until what is unread finds room. Their clients may come back: the
+    /// sessions have what is left of their leases.
+    fn relieve(&mut self, now: Time) {
+        while self.unread.load(Ordering::Relaxed) > self.unread_limit {
+            let fullest = self.outlets.iter().max_by_key(|(_, outlet)| outlet.bytes());
+            let Some(link) = fullest.map(|(link, _)| *link) else { return };
+            let Some(outlet) = self.outlets.remove(&link) else { return };
+            warn!(session = %link.session(), "{} bytes for {link} are not read", outlet.bytes());
+            outlet.overflow();
+            // If it is no connection any more, it is detached.
+            let _ = self.manager.detach(now, link);
         }
     }
 
@@ -275,7 +301,7 @@ impl Desk {
         let note: Arc<str> = "the server stops, and keeps no state".into();
         for (link, outlet) in self.outlets.drain() {
             let reason = Refusal::Administrator { note: note.clone() };
-            let _ = outlet.send(Event::Ended { link, reason });
+            outlet.end(Event::Ended { link, reason });
         }
     }
 }
@@ -311,6 +337,7 @@ mod tests {
     use lockcore::manager::{Ask, Claim, Claimed, Secret};
 
     use super::*;
+    use crate::outlet::Closed;
 
     const LEASE: Duration = Duration::from_secs(10);
 
@@ -322,17 +349,17 @@ mod tests {
 
     #[test]
     fn a_closed_session_leaves_nothing_behind() {
-        let hub = Hub::new(Limits::default(), None);
+        let hub = Hub::new(Limits::default(), UNREAD, None);
         let opened = open(&hub);
         hub.close(opened.link);
-        assert!(opened.outlet.is_closed());
+        assert_eq!(opened.outlet.read(), Some(Err(Closed::Over)));
         assert!(hub.desk.lock().outlets.is_empty());
         assert_eq!(hub.desk.lock().manager.sessions().len(), 1, "that of the callers");
     }
 
     #[test]
     fn a_detached_session_waits_for_its_client_and_has_no_outlet() {
-        let hub = Hub::new(Limits::default(), None);
+        let hub = Hub::new(Limits::default(), UNREAD, None);
         let opened = open(&hub);
         hub.detach(opened.link);
         hub.detach(opened.link);
@@ -342,13 +369,13 @@ mod tests {
 
     #[test]
     fn a_hub_that_shut_down_takes_no_more_and_says_what_that_means() {
-        let hub = Hub::new(Limits::default(), None);
-        let mut opened = open(&hub);
+        let hub = Hub::new(Limits::default(), UNREAD, None);
+        let opened = open(&hub);
         hub.shut_down();
         assert!(matches!(hub.open(OPEN), Err(NotOpened::Closed)));
-        let told = opened.outlet.try_recv().unwrap();
+        let told = opened.outlet.read().unwrap().unwrap();
         assert!(matches!(told, Event::Ended { reason: Refusal::Administrator { .. }, .. }));
-        assert_eq!(opened.outlet.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+        assert_eq!(opened.outlet.read(), Some(Err(Closed::Over)));
         hub.close(opened.link);
         hub.close(opened.link);
     }
@@ -356,18 +383,14 @@ mod tests {
     #[tokio::test]
     async fn leases_are_kept_before_anybody_is_told_and_the_directory_is_free_after_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let hub = Hub::new(Limits::default(), Some(StateDir::open(dir.path()).unwrap()));
-        let mut opened = open(&hub);
+        let hub = Hub::new(Limits::default(), UNREAD, Some(StateDir::open(dir.path()).unwrap()));
+        let opened = open(&hub);
         hub.clone().keep_leases().await.unwrap();
         hub.shut_down();
-        assert_eq!(
-            opened.outlet.try_recv(),
-            Err(mpsc::error::TryRecvError::Disconnected),
-            "the session may come back"
-        );
+        assert_eq!(opened.outlet.read(), Some(Err(Closed::Over)), "the session may come back");
         let (state, before) = StateDir::open(dir.path()).unwrap();
         assert_eq!(before.unwrap().longest_lease, LEASE);
-        let hub = Hub::new(Limits::default(), Some((state, before)));
+        let hub = Hub::new(Limits::default(), UNREAD, Some((state, before)));
         let session = opened.link.session();
         let (secret, claims) = (Secret::new(1), &[]);
         let resume = Resume { session, secret, attempt: 1, lease: LEASE, runs: false, claims };
@@ -377,7 +400,7 @@ mod tests {
     fn restart(hub: Arc<Hub>, dir: &std::path::Path) -> Arc<Hub> {
         hub.shut_down();
         drop(hub);
-        Hub::new(Limits::default(), Some(StateDir::open(dir).unwrap()))
+        Hub::new(Limits::default(), UNREAD, Some(StateDir::open(dir).unwrap()))
     }
 
     fn resume(hub: &Hub, link: Link, claim: Claim<'_>) -> Outlet {
@@ -386,8 +409,10 @@ mod tests {
         hub.resume(resume).unwrap().outlet
     }
 
-    fn told(outlet: &mut Outlet) -> Outcome {
-        let Event::Request { outcome, .. } = outlet.try_recv().unwrap() else { panic!("an end") };
+    fn told(outlet: &Outlet) -> Outcome {
+        let Event::Request { outcome, .. } = outlet.read().unwrap().unwrap() else {
+            panic!("an end")
+        };
         outcome
     }
 
@@ -395,17 +420,17 @@ mod tests {
     #[tokio::test]
     async fn what_was_revoked_and_is_claimed_after_a_restart_comes_back() {
         let dir = tempfile::tempdir().unwrap();
-        let hub = Hub::new(Limits::default(), Some(StateDir::open(dir.path()).unwrap()));
-        let Opened { link, mut outlet, .. } = open(&hub);
+        let hub = Hub::new(Limits::default(), UNREAD, Some(StateDir::open(dir.path()).unwrap()));
+        let Opened { link, outlet, .. } = open(&hub);
         hub.clone().keep_leases().await.unwrap();
         let ask = Ask::exclusive("123");
         hub.ask(|manager, now| manager.lock(now, link, 1, ask)).unwrap();
-        let Outcome::Granted { token, .. } = told(&mut outlet) else { panic!("not granted") };
+        let Outcome::Granted { token, .. } = told(&outlet) else { panic!("not granted") };
         assert_eq!(hub.ask(|manager, now| manager.revoke_id(now, "123", "maintenance")), 1);
 
         let hub = restart(hub, dir.path());
         let claim = Claim { request: 1, ask, state: Claimed::Held { token }, more_tokens: &[] };
-        let told = told(&mut resume(&hub, link, claim));
+        let told = told(&resume(&hub, link, claim));
         assert!(
             matches!(told, Outcome::Granted { token: again, .. } if again == token),
             "{told:?}"
@@ -416,17 +441,15 @@ mod tests {
     #[tokio::test]
     async fn a_place_that_was_not_told_is_behind_those_that_were_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let hub = Hub::new(Limits::default(), Some(StateDir::open(dir.path()).unwrap()));
-        let [mut holder, first, mut second] = [(); 3].map(|()| open(&hub));
+        let hub = Hub::new(Limits::default(), UNREAD, Some(StateDir::open(dir.path()).unwrap()));
+        let [holder, first, second] = [(); 3].map(|()| open(&hub));
         hub.clone().keep_leases().await.unwrap();
         let ask = Ask::exclusive("123");
         for opened in [&holder, &first, &second] {
             hub.ask(|manager, now| manager.lock(now, opened.link, 1, ask)).unwrap();
         }
-        let Outcome::Granted { token, .. } = told(&mut holder.outlet) else {
-            panic!("not granted")
-        };
-        let Outcome::Queued { place, .. } = told(&mut second.outlet) else { panic!("not queued") };
+        let Outcome::Granted { token, .. } = told(&holder.outlet) else { panic!("not granted") };
+        let Outcome::Queued { place, .. } = told(&second.outlet) else { panic!("not queued") };
 
         let hub = restart(hub, dir.path());
         let claim = |state| Claim { request: 1, ask, state, more_tokens: &[] };
@@ -444,7 +467,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut limits = Limits::default();
         limits.shortest_lease = Duration::from_millis(10);
-        let hub = Hub::new(limits, Some(StateDir::open(dir.path()).unwrap()));
+        let hub = Hub::new(limits, UNREAD, Some(StateDir::open(dir.path()).unwrap()));
         let _opened = hub.open(Open { lease: limits.shortest_lease, ..OPEN }).unwrap();
         hub.clone().keep_leases().await.unwrap();
         hub.clone().settle().await; // there is no window
@@ -452,11 +475,49 @@ mod tests {
 
         let (state, before) = StateDir::open(dir.path()).unwrap();
         assert_eq!(before.unwrap().longest_lease, limits.shortest_lease);
-        let hub = Hub::new(limits, Some((state, before)));
+        let hub = Hub::new(limits, UNREAD, Some((state, before)));
         hub.clone().settle().await;
         assert_eq!(hub.look(|manager, _| manager.recovers_until()), None);
         hub.shut_down();
         let (_, before) = StateDir::open(dir.path()).unwrap();
         assert_eq!(before.unwrap().longest_lease, Duration::ZERO);
+    }
+
+    /// Lets the session of `link` ask for an id so often that it is told as often.
+    fn ask_often(hub: &Hub, link: Link, requests: RequestId) -> Result<(), Refusal> {
+        let ask = Ask { mode: lockcore::Mode::Shared, ..Ask::exclusive("123") };
+        (1..=requests)
+            .try_for_each(|request| hub.ask(|manager, now| manager.lock(now, link, request, ask)))
+    }
+
+    #[test]
+    fn the_stream_that_reads_least_ends_when_too_much_waits() {
+        let hub = Hub::new(Limits::default(), 40 * size_of::<Event>(), None);
+        let [full, other] = [(); 2].map(|()| open(&hub));
+        ask_often(&hub, other.link, 10).unwrap();
+        ask_often(&hub, full.link, 20).unwrap();
+        assert_eq!(full.outlet.len(), 20, "all of it finds room");
+        let cut_off = ask_often(&hub, full.link, 20);
+        assert!(matches!(cut_off, Err(Refusal::Stale { .. })), "{cut_off:?}");
+        assert_eq!(full.outlet.read(), Some(Err(Closed::Full)));
+        assert!(matches!(told(&other.outlet), Outcome::Granted { .. }));
+        let attached = hub.look(|manager, _| manager.sessions().filter(|s| s.attached).count());
+        assert_eq!(attached, 2, "the callers' and the other");
+        let (session, secret, claims) = (full.link.session(), Secret::new(1), &[]);
+        let resume = Resume { session, secret, attempt: 1, lease: LEASE, runs: false, claims };
+        assert!(hub.resume(resume).is_ok(), "it has its lease to come back");
+    }
+
+    #[test]
+    fn a_session_that_expires_unread_leaves_one_word() {
+        let hub = Hub::new(Limits::default(), UNREAD, None);
+        let opened = open(&hub);
+        ask_often(&hub, opened.link, 20).unwrap();
+        hub.ask(|manager, now| manager.handle_timeout(now.after(2 * LEASE)));
+        assert!(hub.desk.lock().outlets.is_empty());
+        assert_eq!(opened.outlet.len(), 1);
+        let told = opened.outlet.read();
+        let expired = Refusal::SessionExpired { session: opened.link.session() };
+        assert_eq!(told, Some(Ok(Event::Ended { link: opened.link, reason: expired })));
     }
 }

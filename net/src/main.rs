@@ -45,6 +45,16 @@ struct Arguments {
     #[arg(long, value_name = "COUNT")]
     max_rate: Option<NonZeroU32>,
 
+    /// How long a stream has to open or resume a session, and a peer may read nothing of what it is told:
+    /// then its connection is closed, within twice this time [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    patience: Option<Duration>,
+
+    /// Bytes that wait to be read by clients, over all sessions; beyond them, those who read least are
+    /// cut off [default: 256 MiB]
+    #[arg(long, value_name = "COUNT")]
+    max_unread_bytes: Option<usize>,
+
     #[command(flatten)]
     limits: LimitFlags,
 
@@ -132,6 +142,12 @@ async fn main() -> ExitCode {
 async fn serve(arguments: Arguments) -> Result<(), Error> {
     let address = SocketAddr::new(arguments.host, arguments.port);
     let mut server = Server::new().limits(arguments.limits.limits());
+    if let Some(limit) = arguments.patience {
+        server = server.patience(limit);
+    }
+    if let Some(bytes) = arguments.max_unread_bytes {
+        server = server.unread(bytes);
+    }
     if let Some(dir) = arguments.state_dir {
         server = server.state_dir(dir);
     }

@@ -22,7 +22,8 @@ use tracing::{info, warn};
 use crate::{
     Error,
     compat::Compat,
-    hub::Hub,
+    connection::Connection,
+    hub::{Hub, UNREAD},
     proto::{self, MESSAGE_BYTES, pb::syncer_server::SyncerServer, v1::locks_server::LocksServer},
     service::LocksService,
     state::{State, StateDir},
@@ -64,13 +65,14 @@ pub struct Server {
     state_dir: Option<PathBuf>,
     pace: Option<NonZeroU32>,
     patience: Duration,
+    unread: usize,
 }
 
 impl Default for Server {
     fn default() -> Self {
         let keep_alive = Duration::from_secs(10);
-        let patience = Duration::from_secs(30);
-        Self { limits: Limits::default(), keep_alive, state_dir: None, pace: None, patience }
+        let (patience, limits) = (Duration::from_secs(30), Limits::default());
+        Self { limits, keep_alive, state_dir: None, pace: None, patience, unread: UNREAD }
     }
 }
 
@@ -108,11 +110,22 @@ impl Server {
         self
     }
 
-    /// Sets how long a stream has to open or resume a session: 30 s unless it is set. It then ends with
-    /// DEADLINE_EXCEEDED.
+    /// Sets how long a stream has to open or resume a session before it ends with DEADLINE_EXCEEDED, and
+    /// how long a peer may read nothing of a stream that has more to say before its connection is closed,
+    /// which then happens within twice this time: 30 s unless it is set. Sessions have what is left of
+    /// their leases to come back.
     #[must_use]
     pub fn patience(mut self, limit: Duration) -> Self {
         self.patience = limit;
+        self
+    }
+
+    /// Sets how many bytes may wait to be read by clients, over all sessions: 256 MiB unless it is set.
+    /// Beyond that, the streams for which most waits end with RESOURCE_EXHAUSTED; their sessions have what
+    /// is left of their leases to come back.
+    #[must_use]
+    pub fn unread(mut self, bytes: usize) -> Self {
+        self.unread = bytes;
         self
     }
 
@@ -154,7 +167,7 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Error> {
         let state = self.open_state().await?;
-        let hub = Hub::new(self.limits, state);
+        let hub = Hub::new(self.limits, self.unread, state);
         if let Ok(address) = listener.local_addr() {
             info!("listening on {address}");
         }
@@ -241,10 +254,10 @@ impl Drop for ShutDown<'_> {
     }
 }
 
-async fn pause_if_failed(accepted: io::Result<TcpStream>) -> io::Result<TcpStream> {
+async fn pause_if_failed(accepted: io::Result<TcpStream>) -> io::Result<Connection> {
     if let Err(error) = &accepted {
         warn!("cannot accept a connection: {error}");
         tokio::time::sleep(ACCEPT_AGAIN).await;
     }
-    accepted
+    accepted.map(Connection::new)
 }

@@ -6,9 +6,11 @@ use lockcore::manager::{LockManager, SessionId};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    connection::Cut,
     convert,
     hub::Hub,
     pace::Pace,
+    patience::Patient,
     proto::v1::{
         self, ClientMessage, ListIdsReply, ListIdsRequest, ListSessionsReply, ListSessionsRequest,
         RevokeReply, RevokeRequest, StatusReply, StatusRequest, locks_server::Locks,
@@ -27,20 +29,23 @@ pub(crate) struct LocksService {
     pub(crate) hub: Arc<Hub>,
     /// How many messages of a stream are read in a second.
     pub(crate) pace: Option<NonZeroU32>,
-    /// How long a stream has to open or resume a session.
+    /// How long a stream has to open or resume a session, and a peer to read something.
     pub(crate) patience: Duration,
 }
 
 #[tonic::async_trait]
 impl Locks for LocksService {
-    type SessionStream = SessionStream<Streaming<ClientMessage>>;
+    type SessionStream = Patient<SessionStream<Streaming<ClientMessage>>>;
 
     async fn session(
         &self,
         request: Request<Streaming<ClientMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let stream = SessionStream::new(self.hub.clone(), request.into_inner());
-        Ok(Response::new(stream.paced(self.pace.map(Pace::new)).opened_within(self.patience)))
+        let cut = request.extensions().get::<Cut>().cloned().unwrap_or_default();
+        let stream = SessionStream::new(self.hub.clone(), request.into_inner())
+            .paced(self.pace.map(Pace::new))
+            .opened_within(self.patience);
+        Ok(Response::new(Patient::new(stream, self.patience, cut)))
     }
 
     async fn status(

@@ -17,7 +17,8 @@ use tonic::Status;
 use crate::{
     claims::Claims,
     convert,
-    hub::{Hub, NotOpened, Opened, Outlet},
+    hub::{Hub, NotOpened, Opened},
+    outlet::{Closed, Outlet},
     pace::Pace,
     proto::v1::{
         self, client_message::Message as FromClient, server_message::Message as FromServer,
@@ -105,15 +106,15 @@ where
             }
             Stage::Answering { answers: 0, .. } => return Poll::Ready(self.opened()),
             Stage::Answering { connected, answers, .. } => {
-                let answer = ready!(connected.outlet.poll_recv(cx));
+                let answer = ready!(connected.outlet.poll_read(cx));
                 *answers -= 1;
                 return Poll::Ready(answer.map_or_else(closed, |answer| self.tell(answer)));
             }
-            Stage::Open(Connected { outlet, .. }) => match outlet.poll_recv(cx) {
-                Poll::Ready(Some(event)) => return Poll::Ready(self.tell(event)),
-                Poll::Ready(None) => return Poll::Ready(closed()),
+            Stage::Open(Connected { outlet, .. }) => match outlet.poll_read(cx) {
+                Poll::Ready(Ok(event)) => return Poll::Ready(self.tell(event)),
+                Poll::Ready(Err(why)) => return Poll::Ready(closed(why)),
                 // This task has used up its turn: what is there goes out before more is read.
-                Poll::Pending if !outlet.is_empty() => return Poll::Pending,
+                Poll::Pending if outlet.len() > 0 => return Poll::Pending,
                 Poll::Pending => {}
             },
             Stage::Over => return Poll::Ready(Step::End),
@@ -336,8 +337,11 @@ fn count(read: &Option<Result<v1::ClientMessage, Status>>) -> usize {
     }
 }
 
-fn closed() -> Step {
-    Step::Fail(shutting_down())
+fn closed(why: Closed) -> Step {
+    Step::Fail(match why {
+        Closed::Over => shutting_down(),
+        Closed::Full => Status::resource_exhausted("too much waited that was not read; come back"),
+    })
 }
 
 pub(crate) fn shutting_down() -> Status {

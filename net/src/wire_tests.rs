@@ -15,7 +15,7 @@ use prost::Message as _;
 use tonic::Status;
 
 use crate::{
-    hub::Hub,
+    hub::{Hub, UNREAD},
     proto::v1::{
         self, ClientMessage, claim::State, client_message::Message, server_message::Message as Told,
     },
@@ -65,7 +65,7 @@ impl World {
         (limits.waiters, limits.requests_per_session) = (6, 5);
         let (lines, opened, told) = Default::default();
         let dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        Self { hub: Hub::new(limits, None), dice, lines, opened, numbers: vec![0, 1], told }
+        Self { hub: Hub::new(limits, UNREAD, None), dice, lines, opened, numbers: vec![0, 1], told }
     }
 
     fn step(&mut self) {

@@ -18,7 +18,10 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{
+    Status, Streaming,
+    transport::{Channel, Endpoint},
+};
 
 pub mod process;
 pub mod proxy;
@@ -116,7 +119,12 @@ impl RawSession {
     }
 
     pub async fn open_for(address: SocketAddr, lease: Duration) -> Self {
-        let mut session = Self::unopened(address).await;
+        Self::unopened(address).await.open_here(lease).await
+    }
+
+    /// Opens a session on this stream.
+    pub async fn open_here(self, lease: Duration) -> Self {
+        let mut session = self;
         session.say(Say::Open(v1::Open { lease_ms: lease.as_millis() as u64 }));
         let Told::Opened(opened) = session.told().await else { panic!("it is not opened") };
         session.opened = opened;
@@ -153,7 +161,14 @@ impl RawSession {
     }
 
     pub async fn unopened(address: SocketAddr) -> Self {
-        let mut client = LocksClient::connect(url(address)).await.unwrap();
+        Self::with_window(address, None).await
+    }
+
+    /// Begins a stream on which the server may say so many bytes before somebody reads them.
+    pub async fn with_window(address: SocketAddr, window: Option<u32>) -> Self {
+        let endpoint = Endpoint::from_shared(url(address)).unwrap();
+        let channel = endpoint.initial_stream_window_size(window).connect().await.unwrap();
+        let mut client = LocksClient::new(channel);
         let (say, messages) = mpsc::unbounded_channel();
         let told = client.session(UnboundedReceiverStream::new(messages)).await.unwrap();
         let (answers, opened) = Default::default();
@@ -248,6 +263,11 @@ impl RawSession {
         const PROBE: u64 = u64::MAX;
         self.release(PROBE, 0);
         assert_eq!(self.refused(PROBE).await, Reason::NotHeld(PROBE));
+    }
+
+    /// Waits until the server has closed the connection, and reads nothing.
+    pub async fn is_cut_off(&self) {
+        in_time(self.say.closed()).await;
     }
 
     /// Reads on to the status that ends the stream.

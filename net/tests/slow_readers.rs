@@ -1,0 +1,100 @@
+//! Peers that read nothing of what they are told.
+
+mod support;
+
+use std::time::Duration;
+
+use lockcore_net::{
+    Server,
+    proto::v1::{self, claim::State, client_message::Message as Say},
+};
+use support::{RawSession, TestServer, claim, lock};
+use tonic::Code;
+
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Longer than the test.
+const LEASE: Duration = Duration::from_secs(300);
+
+/// How many bytes are taken in unread.
+const WINDOW: u32 = 1024;
+
+async fn impatient() -> TestServer {
+    TestServer::start_with(Server::new().patience(PATIENCE)).await
+}
+
+async fn slow(server: &TestServer) -> RawSession {
+    RawSession::with_window(server.address, Some(WINDOW)).await.open_here(LEASE).await
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_is_cut_off_and_its_session_stays() {
+    let server = impatient().await;
+    let mut slow = slow(&server).await;
+    slow.lock(1, "123");
+    let token = slow.granted(1).await;
+    // More answers than the window takes.
+    (2..200).for_each(|request| slow.release(request, 0));
+    slow.is_cut_off().await;
+    assert_eq!(server.status("123").await, (1, 0), "it has its lease to come back");
+    let mut back = slow.resume(server.address, 1, vec![claim(1, "123", State::Token(token))]).await;
+    assert_eq!(back.granted(1).await, token);
+    back.handled().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_and_has_nothing_to_read_is_kept() {
+    let server = impatient().await;
+    let (mut slow, mut probe) = (slow(&server).await, server.session().await);
+    slow.lock(1, "123");
+    slow.granted(1).await;
+    for _ in 0..3 {
+        let wait = lock(9, "123");
+        let limit = Some(PATIENCE.as_millis() as u64);
+        probe.say(Say::Lock(v1::Lock { wait_limit_ms: limit, ..wait }));
+        probe.refused(9).await;
+        (2..200).for_each(|request| slow.release(request, 0));
+        for request in 2..200 {
+            slow.refused(request).await;
+        }
+    }
+    slow.handled().await;
+}
+
+/// Such a stream is never polled, not for its first message either.
+#[tokio::test]
+async fn a_peer_that_makes_room_for_nothing_is_cut_off() {
+    let server = impatient().await;
+    let mute = RawSession::with_window(server.address, Some(0)).await;
+    mute.say(Say::Open(v1::Open { lease_ms: 1000 }));
+    mute.is_cut_off().await;
+    let sessions = server.client().await;
+    assert_eq!(sessions.status("123").await.unwrap().holders, 0);
+}
+
+#[tokio::test]
+async fn a_stream_for_which_too_much_waits_ends_and_its_session_stays() {
+    let server = TestServer::start_with(Server::new().unread(100_000)).await;
+    let (mut slow, mut holder) = (slow(&server).await, server.session().await);
+    holder.lock(1, "123");
+    let token = holder.granted(1).await;
+    let shared = |request| {
+        let mode = v1::Mode::Shared.into();
+        Say::Lock(v1::Lock { mode, ..lock(request, "123") })
+    };
+    const WAITING: u64 = 2000;
+    (1..=WAITING).for_each(|request| slow.say(shared(request)));
+    for request in 1..=WAITING {
+        slow.queued(request).await;
+    }
+    holder.release(1, token);
+    holder.released(1).await;
+    let status = slow.ended().await;
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(status.message(), "too much waited that was not read; come back");
+    assert_eq!(
+        server.status("123").await,
+        (WAITING, 0),
+        "they have their turn until the lease ends"
+    );
+}

@@ -8,10 +8,9 @@ use tracing::warn;
 
 use crate::{
     go_duration,
-    hub::{Closed, Hub},
+    hub::{Closed, Hub, shutting_down},
     proto::pb::{LockRequest, Reply, syncer_server::Syncer},
     refusal,
-    session::shutting_down,
 };
 
 /// The hold limit where a request names none that can be read.
@@ -39,8 +38,8 @@ impl Syncer for Compat {
         named(&id)?;
         let hold_limit = Some(hold_limit(&locktimeout)?);
         let call = self.hub.call(Ask { hold_limit, ..Ask::exclusive(&id) });
-        let granted = call.map_err(|Closed| shutting_down())?.granted().await;
-        match granted.map_err(|Closed| shutting_down())? {
+        let granted = call.map_err(|Closed| Status::from(shutting_down()))?.granted().await;
+        match granted.map_err(|Closed| Status::from(shutting_down()))? {
             Ok(()) => Ok(ok()),
             Err(reason) => Err(refusal::status(&reason)),
         }

@@ -6,18 +6,18 @@ use lockcore::{
     Mode, Status as IdStatus,
     manager::{Ask, Claim, Claimed, Holder, Outcome, Secret, SessionStatus, Time, Waiter},
 };
-use tonic::Status;
 
 use crate::{
+    dialogue::Fault,
     proto::v1::{self, claim::State, server_message::Message},
     refusal::{self, whole_millis},
 };
 
-pub(crate) fn ask(lock: &v1::Lock) -> Result<Ask<'_>, Status> {
+pub(crate) fn ask(lock: &v1::Lock) -> Result<Ask<'_>, Fault> {
     let mode = match v1::Mode::try_from(lock.mode) {
         Ok(v1::Mode::Exclusive) => Mode::Exclusive,
         Ok(v1::Mode::Shared) => Mode::Shared,
-        Err(_) => return Err(Status::invalid_argument(format!("mode {} is unknown", lock.mode))),
+        Err(_) => return Err(Fault::Senseless(format!("mode {} is unknown", lock.mode))),
     };
     Ok(Ask {
         id: &lock.id,
@@ -29,8 +29,9 @@ pub(crate) fn ask(lock: &v1::Lock) -> Result<Ask<'_>, Status> {
     })
 }
 
-pub(crate) fn claim(claim: &v1::Claim) -> Result<Claim<'_>, Status> {
-    let none = || Status::invalid_argument("a claim must have a lock, and a state that is known");
+pub(crate) fn claim(claim: &v1::Claim) -> Result<Claim<'_>, Fault> {
+    let none =
+        || Fault::Senseless("a claim must have a lock, and a state that is known".to_owned());
     let lock = claim.lock.as_ref().ok_or_else(none)?;
     let state = match *claim.state.as_ref().ok_or_else(none)? {
         State::Place(place) => Claimed::Waiting { place: (place > 0).then_some(place) },
@@ -46,9 +47,9 @@ pub(crate) fn mode(mode: Mode) -> v1::Mode {
     }
 }
 
-pub(crate) fn secret(bytes: &[u8]) -> Result<Secret, Status> {
+pub(crate) fn secret(bytes: &[u8]) -> Result<Secret, Fault> {
     let bytes: [u8; 16] =
-        bytes.try_into().map_err(|_| Status::invalid_argument("a secret has 16 bytes"))?;
+        bytes.try_into().map_err(|_| Fault::Senseless("a secret has 16 bytes".to_owned()))?;
     Ok(Secret::new(u128::from_be_bytes(bytes)))
 }
 
@@ -131,9 +132,8 @@ mod tests {
         assert_eq!(ask(&lock).unwrap(), expected);
         let plain = v1::Lock { id: "1".to_owned(), ..v1::Lock::default() };
         assert_eq!(ask(&plain).unwrap(), Ask::exclusive("1"));
-        let status = ask(&v1::Lock { mode: 77, ..plain }).unwrap_err();
-        assert_eq!(status.code(), tonic::Code::InvalidArgument);
-        assert_eq!(status.message(), "mode 77 is unknown");
+        let fault = ask(&v1::Lock { mode: 77, ..plain }).unwrap_err();
+        assert_eq!(fault, Fault::Senseless("mode 77 is unknown".to_owned()));
     }
 
     #[test]

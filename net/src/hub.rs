@@ -4,20 +4,20 @@ use std::{
     collections::HashMap,
     io,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use lockcore::manager::{
-    self, Event, Limits, Link, LockManager, Open, Outcome, Refusal, RequestId, Resume, Time,
+    self, Event, Limits, Link, LockManager, Outcome, Refusal, RequestId, Time,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tracing::{debug, warn};
 
 use crate::{
-    budget::Budget,
-    claims::{CLAIMS_IN_ALL, Claims},
+    dialogue::{Dialogue, Dialogues, Fault, Heard, Parting, SECRET_BYTES},
     outlet::{self, Inlet, Outlet, Unread},
+    proto::v1::ClientMessage,
     state::{State, StateDir},
 };
 
@@ -35,9 +35,7 @@ pub(crate) const UNREAD: usize = 256 << 20;
 #[derive(Debug)]
 pub(crate) struct Hub {
     origin: Instant,
-    limits: Limits,
-    /// For the claims of streams whose sessions are not known yet.
-    claims: Arc<Budget>,
+    dialogues: Dialogues,
     desk: Mutex<Desk>,
     /// Told when the next timeout is earlier than it was.
     timer: Notify,
@@ -59,21 +57,6 @@ pub(crate) struct Desk {
     pub(crate) calls: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
     pub(crate) last_call: RequestId,
     pub(crate) closed: bool,
-}
-
-/// A session that has got a connection.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) link: Link,
-    pub(crate) lease: Duration,
-    pub(crate) outlet: Outlet,
-}
-
-/// Why there is no session.
-#[derive(Debug)]
-pub(crate) enum NotOpened {
-    Refused(Refusal),
-    Closed,
 }
 
 /// The server takes no more clients.
@@ -108,49 +91,44 @@ impl Hub {
         };
         Arc::new(Self {
             origin: Instant::now(),
-            limits,
-            claims: Budget::new(CLAIMS_IN_ALL),
+            dialogues: Dialogues::new(limits),
             desk: Mutex::new(desk),
             timer: Notify::new(),
         })
     }
 
-    /// Opens a session; [`keep_leases`](Self::keep_leases) comes before its client is told.
-    pub(crate) fn open(&self, open: Open) -> Result<Opened, NotOpened> {
-        self.attach(|manager, now| manager.open(now, open))
+    /// Begins the dialogue of a stream.
+    pub(crate) fn begin(&self) -> Dialogue {
+        self.dialogues.begin()
     }
 
-    /// Gives a session another connection; [`keep_leases`](Self::keep_leases) comes before its client
-    /// is told.
-    pub(crate) fn resume(&self, resume: Resume<'_>) -> Result<Opened, NotOpened> {
-        self.attach(|manager, now| manager.resume(now, resume))
-    }
-
-    fn attach(
+    /// Lets a stream's client say something, and returns the outlet of a session that it attaches, whose
+    /// client is told after [`keep_leases`](Self::keep_leases).
+    pub(crate) fn hear(
         &self,
-        attach: impl FnOnce(&mut LockManager, Time) -> Result<manager::Opened, Refusal>,
-    ) -> Result<Opened, NotOpened> {
+        dialogue: &mut Dialogue,
+        message: ClientMessage,
+    ) -> Result<(Heard, Option<Outlet>), Fault> {
         self.act(|desk, now| {
             if desk.closed {
-                return Err(NotOpened::Closed);
+                return Err(shutting_down());
             }
-            let attached = attach(&mut desk.manager, now).map_err(NotOpened::Refused)?;
-            let manager::Opened { link, lease } = attached;
-            let (inlet, outlet) = outlet::outlet(&desk.unread);
-            desk.outlets.insert(link, inlet);
-            debug!(session = %link.session(), "connected as {link}, for {lease:?} of silence");
-            Ok(Opened { link, lease, outlet })
+            let heard = dialogue.hear(&mut desk.manager, now, draw_secret, message)?;
+            let outlet = match &heard {
+                Heard::Attached(opened) => Some(desk.attach(opened)),
+                Heard::Nothing | Heard::Say(_) | Heard::Last(_) | Heard::Close(_) => None,
+            };
+            Ok((heard, outlet))
         })
     }
 
-    pub(crate) fn requests_per_session(&self) -> usize {
-        self.limits.requests_per_session
-    }
-
-    /// Room for the claims of a stream.
-    pub(crate) fn claims(&self) -> Claims {
-        let Limits { requests_per_session, id_bytes, .. } = self.limits;
-        Claims::new(self.claims.clone(), requests_per_session, id_bytes)
+    /// Lets a stream that has ended leave its session. Late ones do no harm.
+    pub(crate) fn part(&self, parting: Parting) {
+        match parting {
+            Parting::Nothing => {}
+            Parting::Detach(link) => self.detach(link),
+            Parting::Close(link) => self.close(link),
+        }
     }
 
     /// Sees to it that a restart finds the longest lease.
@@ -177,7 +155,7 @@ impl Hub {
     }
 
     /// Lets a session go on without a connection until its lease ends. Late ones do no harm.
-    pub(crate) fn detach(&self, link: Link) {
+    fn detach(&self, link: Link) {
         self.act(|desk, now| {
             desk.outlets.remove(&link);
             if desk.manager.detach(now, link).is_ok() {
@@ -187,7 +165,7 @@ impl Hub {
     }
 
     /// Closes a session. Late ones do no harm.
-    pub(crate) fn close(&self, link: Link) {
+    fn close(&self, link: Link) {
         self.act(|desk, now| {
             desk.outlets.remove(&link);
             if desk.manager.close(now, link).is_ok() {
@@ -260,6 +238,15 @@ impl Hub {
 }
 
 impl Desk {
+    /// Lets a connection hear of its session.
+    fn attach(&mut self, opened: &manager::Opened) -> Outlet {
+        let manager::Opened { link, lease } = *opened;
+        let (inlet, outlet) = outlet::outlet(&self.unread);
+        self.outlets.insert(link, inlet);
+        debug!(session = %link.session(), "connected as {link}, for {lease:?} of silence");
+        outlet
+    }
+
     fn deliver(&mut self, now: Time) {
         while let Some(event) = self.manager.poll_event() {
             log(&event);
@@ -306,6 +293,17 @@ impl Desk {
     }
 }
 
+fn draw_secret() -> Result<[u8; SECRET_BYTES], Fault> {
+    let mut secret = [0; SECRET_BYTES];
+    let drawn = getrandom::fill(&mut secret);
+    drawn.map_err(|error| Fault::Unavailable(format!("no secret can be drawn: {error}")))?;
+    Ok(secret)
+}
+
+pub(crate) fn shutting_down() -> Fault {
+    Fault::Unavailable("the server is shutting down".to_owned())
+}
+
 /// Logs hand-offs and queue lengths, which go-syncer calls the buffer.
 fn log(event: &Event) {
     let session = event.link().session();
@@ -334,7 +332,9 @@ fn log(event: &Event) {
 
 #[cfg(test)]
 mod tests {
-    use lockcore::manager::{Ask, Claim, Claimed, Secret};
+    use std::time::Duration;
+
+    use lockcore::manager::{Ask, Claim, Claimed, Open, Resume, Secret};
 
     use super::*;
     use crate::outlet::Closed;
@@ -343,8 +343,30 @@ mod tests {
 
     const OPEN: Open = Open { lease: LEASE, secret: Secret::new(1), runs: false };
 
+    /// A session with its connection.
+    struct Opened {
+        link: Link,
+        lease: Duration,
+        outlet: Outlet,
+    }
+
+    fn attach(
+        hub: &Hub,
+        attach: impl FnOnce(&mut LockManager, Time) -> Result<manager::Opened, Refusal>,
+    ) -> Opened {
+        hub.act(|desk, now| {
+            let opened = attach(&mut desk.manager, now).unwrap();
+            let outlet = desk.attach(&opened);
+            Opened { link: opened.link, lease: opened.lease, outlet }
+        })
+    }
+
+    fn open_for(hub: &Hub, lease: Duration) -> Opened {
+        attach(hub, |manager, now| manager.open(now, Open { lease, ..OPEN }))
+    }
+
     fn open(hub: &Hub) -> Opened {
-        hub.open(OPEN).unwrap()
+        open_for(hub, LEASE)
     }
 
     #[test]
@@ -372,7 +394,10 @@ mod tests {
         let hub = Hub::new(Limits::default(), UNREAD, None);
         let opened = open(&hub);
         hub.shut_down();
-        assert!(matches!(hub.open(OPEN), Err(NotOpened::Closed)));
+        assert_eq!(
+            hub.hear(&mut hub.begin(), ClientMessage::default()).unwrap_err(),
+            shutting_down()
+        );
         let told = opened.outlet.read().unwrap().unwrap();
         assert!(matches!(told, Event::Ended { reason: Refusal::Administrator { .. }, .. }));
         assert_eq!(opened.outlet.read(), Some(Err(Closed::Over)));
@@ -394,7 +419,7 @@ mod tests {
         let session = opened.link.session();
         let (secret, claims) = (Secret::new(1), &[]);
         let resume = Resume { session, secret, attempt: 1, lease: LEASE, runs: false, claims };
-        assert_eq!(hub.resume(resume).unwrap().lease, LEASE);
+        assert_eq!(attach(&hub, |manager, now| manager.resume(now, resume)).lease, LEASE);
     }
 
     fn restart(hub: Arc<Hub>, dir: &std::path::Path) -> Arc<Hub> {
@@ -406,7 +431,7 @@ mod tests {
     fn resume(hub: &Hub, link: Link, claim: Claim<'_>) -> Outlet {
         let (session, Open { lease, secret, runs }) = (link.session(), OPEN);
         let resume = Resume { session, secret, attempt: 1, lease, runs, claims: &[claim] };
-        hub.resume(resume).unwrap().outlet
+        attach(hub, |manager, now| manager.resume(now, resume)).outlet
     }
 
     fn told(outlet: &Outlet) -> Outcome {
@@ -468,7 +493,7 @@ mod tests {
         let mut limits = Limits::default();
         limits.shortest_lease = Duration::from_millis(10);
         let hub = Hub::new(limits, UNREAD, Some(StateDir::open(dir.path()).unwrap()));
-        let _opened = hub.open(Open { lease: limits.shortest_lease, ..OPEN }).unwrap();
+        let _opened = open_for(&hub, limits.shortest_lease);
         hub.clone().keep_leases().await.unwrap();
         hub.clone().settle().await; // there is no window
         hub.shut_down();
@@ -505,7 +530,8 @@ mod tests {
         assert_eq!(attached, 2, "the callers' and the other");
         let (session, secret, claims) = (full.link.session(), Secret::new(1), &[]);
         let resume = Resume { session, secret, attempt: 1, lease: LEASE, runs: false, claims };
-        assert!(hub.resume(resume).is_ok(), "it has its lease to come back");
+        let resumed = hub.ask(|manager, now| manager.resume(now, resume));
+        assert!(resumed.is_ok(), "it has its lease to come back");
     }
 
     #[test]

@@ -17,13 +17,12 @@
 //! | to know what holds when things break | [`guarantees`] |
 //! | to write a client in another language | `proto/syncer/v1/syncer.proto`, or go-syncer's `pb.proto` |
 
-mod budget;
 mod calls;
-mod claims;
 mod client;
 mod compat;
 mod connection;
 mod convert;
+pub mod dialogue;
 mod error;
 mod go_duration;
 mod hub;

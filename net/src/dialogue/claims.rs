@@ -2,13 +2,12 @@
 
 use std::{mem, sync::Arc};
 
-use tonic::Status;
-
-use crate::{budget::Budget, convert, proto::v1};
+use super::{Fault, budget::Budget};
+use crate::{convert, proto::v1};
 
 /// How many bytes the claims of all streams take together while their sessions are not known, beside
 /// those that each stream has to itself.
-pub(crate) const CLAIMS_IN_ALL: usize = 256 << 20;
+pub(super) const CLAIMS_IN_ALL: usize = 256 << 20;
 
 /// How many bytes of claims a stream has to itself: who has little to claim finds room always.
 const OWN: usize = 64 << 10;
@@ -19,7 +18,7 @@ const CLAIM: usize = size_of::<v1::Claim>();
 /// The claims of one stream. Nobody has shown a secret for them yet, so they are counted as they are in
 /// memory: in a message, a claim can be a twentieth of that.
 #[derive(Debug)]
-pub(crate) struct Claims {
+pub(super) struct Claims {
     list: Vec<v1::Claim>,
     bytes: usize,
     /// How many there may be: those of a full session with ids of full length.
@@ -29,7 +28,7 @@ pub(crate) struct Claims {
 
 impl Claims {
     /// None yet, of a session that may have so many requests, with ids of so many bytes.
-    pub(crate) fn new(shared: Arc<Budget>, requests: usize, id_bytes: usize) -> Self {
+    pub(super) fn new(shared: Arc<Budget>, requests: usize, id_bytes: usize) -> Self {
         // A client that was cut off does not know yet which of its requests are refused: so there is
         // room for more than a small limit admits.
         let room = requests.max(4096).saturating_mul(id_bytes.saturating_add(CLAIM));
@@ -41,7 +40,7 @@ impl Claims {
     /// # Errors
     ///
     /// For claims that make no sense, as each takes memory, and for too many of them.
-    pub(crate) fn take_in(&mut self, more: Vec<v1::Claim>) -> Result<(), Status> {
+    pub(super) fn take_in(&mut self, more: Vec<v1::Claim>) -> Result<(), Fault> {
         let mut bytes = self.bytes;
         for claim in &more {
             bytes += CLAIM + convert::claim(claim)?.ask.id.len();
@@ -62,7 +61,7 @@ impl Claims {
     }
 
     /// Takes all of them out.
-    pub(crate) fn take(&mut self) -> Vec<v1::Claim> {
+    pub(super) fn take(&mut self) -> Vec<v1::Claim> {
         self.shared.give_back(beyond_own(mem::take(&mut self.bytes)));
         mem::take(&mut self.list)
     }
@@ -78,14 +77,12 @@ fn beyond_own(bytes: usize) -> usize {
     bytes.saturating_sub(OWN)
 }
 
-fn too_many(what: String) -> Status {
-    Status::resource_exhausted(format!("there are too many claims: {what}"))
+fn too_many(what: String) -> Fault {
+    Fault::TooMuch(format!("there are too many claims: {what}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
-
     use super::*;
 
     fn claims(count: usize) -> Vec<v1::Claim> {
@@ -109,8 +106,8 @@ mod tests {
         second.take_in(filling(OWN)).unwrap();
         second.take_in(filling(OWN)).unwrap();
         let refused = second.take_in(filling(OWN)).unwrap_err();
-        assert_eq!(refused.code(), Code::ResourceExhausted);
-        assert!(refused.message().ends_with("over all streams; try again"), "{refused}");
+        assert!(matches!(refused, Fault::TooMuch(_)), "{refused:?}");
+        assert!(refused.to_string().ends_with("over all streams; try again"), "{refused}");
         let mut small = stream();
         small.take_in(filling(OWN)).unwrap();
 
@@ -126,16 +123,16 @@ mod tests {
         let mut full = Claims::new(Budget::new(CLAIMS_IN_ALL), 5000, 3);
         full.take_in(claims(5000)).unwrap();
         let refused = full.take_in(claims(1)).unwrap_err();
-        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert!(matches!(refused, Fault::TooMuch(_)), "{refused:?}");
         let limit = 5000 * (CLAIM + 3);
-        assert!(refused.message().ends_with(&format!("{limit} at most")), "{refused}");
+        assert!(refused.to_string().ends_with(&format!("{limit} at most")), "{refused}");
     }
 
     #[test]
     fn a_claim_that_makes_no_sense_is_refused_at_once() {
         let mut stream = Claims::new(Budget::new(CLAIMS_IN_ALL), 5000, 3);
         let refused = stream.take_in(vec![v1::Claim::default()]).unwrap_err();
-        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(matches!(refused, Fault::Senseless(_)), "{refused:?}");
         assert_eq!(stream.take(), []);
     }
 }

@@ -7,29 +7,29 @@ use std::sync::{
 
 /// So many bytes, which are taken and given back.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(super) struct Budget {
     limit: usize,
     taken: AtomicUsize,
 }
 
 impl Budget {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, taken: AtomicUsize::new(0) })
     }
 
     /// Takes so many bytes if they are left.
-    pub(crate) fn take(&self, bytes: usize) -> bool {
+    pub(super) fn take(&self, bytes: usize) -> bool {
         let take = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.limit);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// Gives back what was taken.
-    pub(crate) fn give_back(&self, bytes: usize) {
+    pub(super) fn give_back(&self, bytes: usize) {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// How many bytes there are in all.
-    pub(crate) fn limit(&self) -> usize {
+    pub(super) fn limit(&self) -> usize {
         self.limit
     }
 }

@@ -9,6 +9,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(["syncer/v1/syncer.proto", "pb.proto"], ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    let transport = env::var_os("CARGO_FEATURE_TRANSPORT").is_some();
+    tonic_prost_build::configure()
+        .build_client(transport)
+        .build_server(transport)
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -10,7 +10,7 @@
     reason = "generated"
 )]
 pub mod v1 {
-    tonic::include_proto!("syncer.v1");
+    include!(concat!(env!("OUT_DIR"), "/syncer.v1.rs"));
 }
 
 /// `pb`: the protocol of go-syncer.
@@ -23,11 +23,11 @@ pub mod v1 {
     reason = "generated"
 )]
 pub mod pb {
-    tonic::include_proto!("pb");
+    include!(concat!(env!("OUT_DIR"), "/pb.rs"));
 }
 
 /// How many bytes a message of a client has at most, beside those that ids may have by a server's limit.
 pub(crate) const MESSAGE_BYTES: usize = 256 << 10;
 
 /// The descriptors of both, encoded, for gRPC reflection.
-pub const DESCRIPTORS: &[u8] = tonic::include_file_descriptor_set!("descriptors");
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lockcore::manager::{Refusal, SessionId, Wait};
+#[cfg(feature = "transport")]
 use tonic::Status;
 
 use crate::proto::v1::{self, refusal::Reason};
@@ -99,6 +100,7 @@ fn size(size: u64) -> usize {
 }
 
 /// A refusal as the status of a go-syncer call. The original answers an empty id with UNKNOWN.
+#[cfg(feature = "transport")]
 pub(crate) fn status(refusal: &Refusal) -> Status {
     let code = match refusal {
         Refusal::IdEmpty => tonic::Code::Unknown,
@@ -127,7 +129,7 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
     Status::new(code, refusal.to_string())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "transport"))]
 mod tests {
     use std::{collections::HashSet, mem::discriminant};
 

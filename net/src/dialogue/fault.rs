@@ -27,6 +27,7 @@ impl fmt::Display for Fault {
 
 impl Error for Fault {}
 
+#[cfg(feature = "transport")]
 impl From<Fault> for tonic::Status {
     fn from(fault: Fault) -> Self {
         match fault {

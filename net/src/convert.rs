@@ -13,7 +13,17 @@ use crate::{
     refusal::{self, whole_millis},
 };
 
-pub(crate) fn ask(lock: &v1::Lock) -> Result<Ask<'_>, Fault> {
+/// The further ids of a lock, as [`ask`] takes them.
+pub(crate) fn more_ids(lock: &v1::Lock) -> Vec<&str> {
+    lock.more_ids.iter().map(|id| &**id).collect()
+}
+
+/// The further ids of a claim, as [`claim`] takes them.
+pub(crate) fn more_ids_of_claim(claim: &v1::Claim) -> Vec<&str> {
+    claim.lock.as_ref().map(more_ids).unwrap_or_default()
+}
+
+pub(crate) fn ask<'a>(lock: &'a v1::Lock, more_ids: &'a [&'a str]) -> Result<Ask<'a>, Fault> {
     let mode = match v1::Mode::try_from(lock.mode) {
         Ok(v1::Mode::Exclusive) => Mode::Exclusive,
         Ok(v1::Mode::Shared) => Mode::Shared,
@@ -21,7 +31,7 @@ pub(crate) fn ask(lock: &v1::Lock) -> Result<Ask<'_>, Fault> {
     };
     Ok(Ask {
         id: &lock.id,
-        more_ids: &[],
+        more_ids,
         mode,
         wait_limit: lock.wait_limit_ms.map(Duration::from_millis),
         hold_limit: lock.hold_limit_ms.map(Duration::from_millis),
@@ -29,7 +39,7 @@ pub(crate) fn ask(lock: &v1::Lock) -> Result<Ask<'_>, Fault> {
     })
 }
 
-pub(crate) fn claim(claim: &v1::Claim) -> Result<Claim<'_>, Fault> {
+pub(crate) fn claim<'a>(claim: &'a v1::Claim, more_ids: &'a [&'a str]) -> Result<Claim<'a>, Fault> {
     let none =
         || Fault::Senseless("a claim must have a lock, and a state that is known".to_owned());
     let lock = claim.lock.as_ref().ok_or_else(none)?;
@@ -37,7 +47,8 @@ pub(crate) fn claim(claim: &v1::Claim) -> Result<Claim<'_>, Fault> {
         State::Place(place) => Claimed::Waiting { place: (place > 0).then_some(place) },
         State::Token(token) => Claimed::Held { token },
     };
-    Ok(Claim { request: lock.request, ask: ask(lock)?, state, more_tokens: &[] })
+    let (ask, more_tokens) = (ask(lock, more_ids)?, &claim.more_tokens);
+    Ok(Claim { request: lock.request, ask, state, more_tokens })
 }
 
 pub(crate) fn mode(mode: Mode) -> v1::Mode {
@@ -56,7 +67,10 @@ pub(crate) fn secret(bytes: &[u8]) -> Result<Secret, Fault> {
 /// What a session's client is told.
 pub(crate) fn outcome(request: u64, outcome: Outcome) -> Message {
     match outcome {
-        Outcome::Granted { token, .. } => Message::Granted(v1::Granted { request, token }),
+        Outcome::Granted { token, more, .. } => {
+            let more_tokens = more.iter().map(|(_, token)| *token).collect();
+            Message::Granted(v1::Granted { request, token, more_tokens })
+        }
         Outcome::Queued { place, .. } => Message::Queued(v1::Queued { request, place }),
         Outcome::Promised { .. } => unreachable!("no session is opened with runs"),
         Outcome::Released { .. } => Message::Released(v1::Released { request }),
@@ -120,19 +134,20 @@ mod tests {
             wait_limit_ms: Some(0),
             hold_limit_ms: Some(u64::MAX),
             owner: Some(3),
+            more_ids: vec!["45".to_owned(), "6".to_owned()],
         };
         let expected = Ask {
             id: "123",
-            more_ids: &[],
+            more_ids: &["45", "6"],
             mode: Mode::Shared,
             wait_limit: Some(Duration::ZERO),
             hold_limit: Some(Duration::from_millis(u64::MAX)),
             owner: Some(3),
         };
-        assert_eq!(ask(&lock).unwrap(), expected);
+        assert_eq!(ask(&lock, &more_ids(&lock)).unwrap(), expected);
         let plain = v1::Lock { id: "1".to_owned(), ..v1::Lock::default() };
-        assert_eq!(ask(&plain).unwrap(), Ask::exclusive("1"));
-        let fault = ask(&v1::Lock { mode: 77, ..plain }).unwrap_err();
+        assert_eq!(ask(&plain, &more_ids(&plain)).unwrap(), Ask::exclusive("1"));
+        let fault = ask(&v1::Lock { mode: 77, ..plain }, &[]).unwrap_err();
         assert_eq!(fault, Fault::Senseless("mode 77 is unknown".to_owned()));
     }
 
@@ -141,18 +156,19 @@ mod tests {
         let message = |state| v1::Claim {
             lock: Some(v1::Lock { request: 4, id: "123".to_owned(), ..v1::Lock::default() }),
             state,
+            more_tokens: vec![7],
         };
         for (state, expected) in [
             (State::Place(0), Claimed::Waiting { place: None }),
             (State::Place(5), Claimed::Waiting { place: Some(5) }),
             (State::Token(6), Claimed::Held { token: 6 }),
         ] {
-            let (ask, more_tokens) = (Ask::exclusive("123"), &[]);
+            let (ask, more_tokens) = (Ask { more_ids: &["4"], ..Ask::exclusive("123") }, &[7]);
             let expected = Claim { request: 4, ask, state: expected, more_tokens };
-            assert_eq!(claim(&message(Some(state))).unwrap(), expected);
+            assert_eq!(claim(&message(Some(state)), &["4"]).unwrap(), expected);
         }
-        assert!(claim(&message(None)).is_err());
-        assert!(claim(&v1::Claim { lock: None, ..message(Some(State::Place(0))) }).is_err());
+        assert!(claim(&message(None), &[]).is_err());
+        assert!(claim(&v1::Claim { lock: None, ..message(Some(State::Place(0))) }, &[]).is_err());
     }
 
     #[test]

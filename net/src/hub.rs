@@ -315,8 +315,11 @@ fn log(event: &Event) {
         Outcome::Queued { id, waiting, .. } => {
             debug!(%session, request, "suspending {} buffer: {waiting}", id.escape_debug());
         }
-        Outcome::Granted { id, token, waiting, .. } => {
+        Outcome::Granted { id, token, waiting, more } => {
             debug!(%session, request, token, "locking {} buffer: {waiting}", id.escape_debug());
+            for (id, token) in more {
+                debug!(%session, request, token, "locking {} with it", id.escape_debug());
+            }
         }
         Outcome::Promised { id, token } => {
             debug!(%session, request, token, "promising {}", id.escape_debug());

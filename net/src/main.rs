@@ -87,6 +87,10 @@ struct LimitFlags {
     #[arg(long, value_name = "COUNT", default_value_t = Limits::default().id_bytes)]
     max_id_bytes: usize,
 
+    /// Ids that one request may name
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().ids_per_request)]
+    max_ids_per_request: usize,
+
     /// Requests that wait, over all sessions
     #[arg(long, value_name = "COUNT", default_value_t = Limits::default().waiters)]
     max_waiters: usize,
@@ -108,6 +112,7 @@ impl LimitFlags {
         limits.sessions = self.max_sessions;
         limits.ids = self.max_ids;
         limits.id_bytes = self.max_id_bytes;
+        limits.ids_per_request = self.max_ids_per_request;
         limits.waiters = self.max_waiters;
         limits.requests_per_session = self.max_requests_per_session;
         limits.waiters_per_session = self.max_waiters_per_session;

@@ -138,8 +138,9 @@ impl World {
                 self.numbers.push(place);
                 "queued"
             }
-            Told::Granted(v1::Granted { token, .. }) => {
+            Told::Granted(v1::Granted { token, more_tokens, .. }) => {
                 self.numbers.push(token);
+                self.numbers.extend(more_tokens);
                 "granted"
             }
             Told::Refused(_) => "refused",
@@ -210,7 +211,13 @@ impl World {
             wait_limit_ms: self.dice.of(&limits),
             hold_limit_ms: self.dice.of(&limits[3..]),
             owner: self.dice.of(&[None, Some(1), Some(2)]),
+            more_ids: self.more_ids(),
         }
+    }
+
+    fn more_ids(&mut self) -> Vec<String> {
+        let count = self.dice.below(8).saturating_sub(4);
+        (0..count).map(|_| self.dice.of(&IDS).to_owned()).collect()
     }
 
     fn claims(&mut self) -> Vec<v1::Claim> {
@@ -222,7 +229,8 @@ impl World {
                 Some(State::Token(number)),
                 Some(State::Token(number)),
             ]);
-            v1::Claim { lock: Some(self.lock()), state }
+            let more_tokens = vec![number; self.dice.below(3) as usize / 2];
+            v1::Claim { lock: Some(self.lock()), state, more_tokens }
         };
         (0..count).map(claim).collect()
     }

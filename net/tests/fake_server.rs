@@ -109,7 +109,11 @@ async fn a_claim_that_is_refused_is_lost_before_the_session_is_resumed() {
     let locking = client.lock("123");
     let granting = async {
         let Say::Lock(lock) = line.said().await else { panic!("it asks for a lock") };
-        line.tell(Told::Granted(v1::Granted { request: lock.request, token: 7 }));
+        line.tell(Told::Granted(v1::Granted {
+            request: lock.request,
+            token: 7,
+            more_tokens: Vec::new(),
+        }));
         lock.request
     };
     let (guard, request) = in_time(async { tokio::join!(locking, granting) }).await;

@@ -64,61 +64,6 @@ async fn a_transaction_may_share_and_try() {
 }
 
 #[tokio::test]
-async fn lock_all_locks_each_id_once_in_one_order() {
-    let server = TestServer::start().await;
-    let (alice, bob) = (server.client().await, server.client().await);
-    let guards = alice.lock_all(["c", "a", "b", "a"]).await.unwrap();
-    let ids: Vec<&str> = guards.iter().map(|guard| guard.id()).collect();
-    assert_eq!(ids, ["a", "b", "c"]);
-    let mut theirs = Box::pin(bob.lock_all(["b".to_owned(), "d".to_owned()]));
-    assert!((&mut theirs).now_or_never().is_none());
-    server.until("b", 1, 1).await;
-    assert_eq!(server.status("d").await, (0, 0), "d comes after b");
-    drop(guards);
-    let theirs = in_time(theirs).await.unwrap();
-    assert_eq!(theirs.len(), 2);
-    assert!(alice.lock_all::<&str>([]).await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn lock_all_dropped_half_way_leaves_nothing() {
-    let server = TestServer::start().await;
-    let (alice, bob) = (server.client().await, server.client().await);
-    let b = alice.lock("b").await.unwrap();
-    let mut all = Box::pin(bob.lock_all(["a", "b"]));
-    assert!((&mut all).now_or_never().is_none());
-    let reach_b = async {
-        while server.status("b").await != (1, 1) {
-            assert!((&mut all).now_or_never().is_none());
-        }
-    };
-    in_time(reach_b).await;
-    drop(all);
-    server.until("a", 0, 0).await;
-    server.until("b", 1, 0).await;
-    b.unlock().await.unwrap();
-}
-
-/// Opposite orders, many times: `lock_all` has one order, so nobody is refused and nobody hangs.
-#[tokio::test]
-async fn lock_all_in_opposite_orders_goes_on() {
-    let server = TestServer::start().await;
-    let clients = [server.client().await, server.client().await];
-    let tasks = clients.map(|client| {
-        tokio::spawn(async move {
-            for round in 0..100 {
-                let ids = if round % 2 == 0 { ["x", "y"] } else { ["y", "x"] };
-                drop(client.lock_all(ids).await.unwrap());
-            }
-        })
-    });
-    for task in tasks {
-        in_time(task).await.unwrap();
-    }
-    server.until("x", 0, 0).await;
-}
-
-#[tokio::test]
 async fn a_circle_of_many_long_ids_is_told() {
     const LONG: usize = 2100;
     let server = TestServer::start().await;

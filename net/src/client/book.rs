@@ -2,7 +2,11 @@
 //!
 //! Nothing here waits, and nobody is told while a book is borrowed: whoever is told may do anything.
 
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::Arc,
+};
 
 use lockcore::manager::Refusal;
 use tokio::sync::{mpsc, oneshot};
@@ -22,6 +26,8 @@ pub(super) struct Book {
     /// The last number that was given to a request or an owner.
     last: u64,
     live: HashMap<u64, Entry>,
+    /// How many ids the live requests have.
+    ids: usize,
     /// Where messages go; `None` while there is no connection.
     line: Option<mpsc::UnboundedSender<v1::ClientMessage>>,
     /// Counts the lines.
@@ -56,23 +62,25 @@ impl Book {
     pub(super) fn ask(
         &mut self,
         id: &str,
+        more_ids: &[&str],
         terms: Terms,
         answer: oneshot::Sender<Result<Hold, Error>>,
     ) -> Result<(u64, Mail), Error> {
         if self.closed {
             return Err(Error::Closed);
         }
-        if let Some(limit) =
-            self.limit.filter(|limit| self.line.is_none() && self.live.len() >= *limit)
-        {
+        let more_ids = further(id, more_ids);
+        let ids = self.ids + 1 + more_ids.len();
+        if let Some(limit) = self.limit.filter(|limit| self.line.is_none() && ids > *limit) {
             let reason = Refusal::TooManyRequests { limit };
             return Err(Error::Refused { id: id.into(), reason });
         }
         let request = self.number();
         let deadline = deadline(terms.wait_limit);
-        let entry =
-            Entry { id: id.into(), terms, deadline, stage: Stage::Asked { answer, place: 0 } };
+        let stage = Stage::Asked { answer, place: 0 };
+        let entry = Entry { id: id.into(), more_ids, terms, deadline, stage };
         let mail = self.mail(|| Message::Lock(entry.lock(request)));
+        self.ids = ids;
         self.live.insert(request, entry);
         Ok((request, mail))
     }
@@ -90,7 +98,7 @@ impl Book {
 
     /// Takes no more interest in a request, which may have had its turn.
     pub(super) fn cancel(&mut self, request: u64) -> (Option<Entry>, Mail) {
-        let removed = self.live.remove(&request);
+        let removed = self.over(request);
         (removed, self.mail(|| Message::Cancel(v1::Cancel { request })))
     }
 
@@ -102,7 +110,7 @@ impl Book {
     ) -> Option<(Option<Entry>, Mail)> {
         let &Hold { request, token, .. } = hold;
         let removed = match ended {
-            None => Some(self.live.remove(&request)?),
+            None => Some(self.over(request)?),
             Some(ended) => {
                 let line = self.lines;
                 self.live.get_mut(&request)?.stage = Stage::Ending { ended, line };
@@ -133,6 +141,7 @@ impl Book {
     /// Ends the line with all requests; returns what nobody will hear of.
     pub(super) fn give_up(&mut self) -> Vec<Entry> {
         self.line = None;
+        self.ids = 0;
         mem::take(&mut self.live).into_values().collect()
     }
 
@@ -197,12 +206,20 @@ impl Book {
     pub(super) fn excess(&mut self) -> Vec<Entry> {
         let claimed =
             self.live.values().filter(|entry| !matches!(entry.stage, Stage::Ending { .. }));
-        let excess = claimed.count().saturating_sub(self.limit.unwrap_or(usize::MAX));
+        let claimed: usize = claimed.map(Entry::ids).sum();
+        let mut excess = claimed.saturating_sub(self.limit.unwrap_or(usize::MAX));
         let unheard = |entry: &Entry| matches!(entry.stage, Stage::Asked { place: 0, .. });
         let unheard = self.sorted().filter(|(_, entry)| unheard(entry));
-        let mut latest: Vec<u64> = unheard.map(|(request, _)| request).collect();
-        latest.drain(..latest.len().saturating_sub(excess));
-        latest.iter().filter_map(|request| self.live.remove(request)).collect()
+        let mut unheard: Vec<(u64, usize)> =
+            unheard.map(|(request, entry)| (request, entry.ids())).collect();
+        let mut latest = Vec::new();
+        while excess > 0
+            && let Some((request, ids)) = unheard.pop()
+        {
+            excess = excess.saturating_sub(ids);
+            latest.extend(self.over(request));
+        }
+        latest
     }
 
     /// The reason for what is more than the server takes.
@@ -224,7 +241,9 @@ impl Book {
             Stage::Ending { line, .. } => *line < lines,
             Stage::Asked { .. } | Stage::Holding { .. } => false,
         });
-        ended.collect()
+        let ended: Vec<_> = ended.collect();
+        self.ids -= ended.iter().map(|(_, entry)| entry.ids()).sum::<usize>();
+        ended
     }
 
     /// Takes down at which place a request waits.
@@ -240,25 +259,51 @@ impl Book {
         &mut self,
         request: u64,
         token: u64,
+        more_tokens: Vec<u64>,
     ) -> Option<(oneshot::Sender<Result<Hold, Error>>, Hold)> {
         let entry = self.live.get_mut(&request)?;
         if !matches!(entry.stage, Stage::Asked { .. }) {
             return None;
         }
+        let more = entry.more_ids.iter().cloned().zip(more_tokens.iter().copied()).collect();
         let loss = Arc::<Loss>::default();
-        let stage = Stage::Holding { token, loss: loss.clone() };
+        let stage = Stage::Holding { token, more_tokens, loss: loss.clone() };
         entry.deadline = deadline(entry.terms.hold_limit);
         let Stage::Asked { answer, .. } = mem::replace(&mut entry.stage, stage) else {
             unreachable!("it was seen to wait");
         };
         let (id, limit, end) = (entry.id.clone(), entry.terms.hold_limit, entry.deadline);
-        Some((answer, Hold { request, id, token, limit, end, loss }))
+        Some((answer, Hold { request, id, token, more, limit, end, loss }))
+    }
+
+    /// Gives a request up for which the server has not as many tokens as there are ids: it does not know
+    /// of further ones, and has locked the first.
+    pub(super) fn granted_too_little(
+        &mut self,
+        request: u64,
+        more_tokens: &[u64],
+    ) -> Option<(Entry, Mail)> {
+        self.live.get(&request).filter(|entry| entry.more_ids.len() != more_tokens.len())?;
+        let (removed, mail) = self.cancel(request);
+        Some((removed?, mail))
     }
 
     /// Takes out a request of which the server has said its last word.
     pub(super) fn over(&mut self, request: u64) -> Option<Entry> {
-        self.live.remove(&request)
+        let over = self.live.remove(&request)?;
+        self.ids -= over.ids();
+        Some(over)
     }
+}
+
+/// The ids besides the first, each once.
+fn further(id: &str, more_ids: &[&str]) -> Box<[Arc<str>]> {
+    // Sets allocate for whoever is alone, too.
+    if more_ids.is_empty() {
+        return Box::default();
+    }
+    let mut named = HashSet::from([id]);
+    more_ids.iter().filter(|id| named.insert(id)).map(|id| Arc::from(*id)).collect()
 }
 
 /// How many bytes of claims go into one message, about. What is longer goes into one of its own.
@@ -279,7 +324,7 @@ mod tests {
 
     fn ask(book: &mut Book) -> (u64, oneshot::Receiver<Result<Hold, Error>>) {
         let (sender, answer) = oneshot::channel();
-        let (request, mail) = book.ask("123", TERMS, sender).expect("it is taken in");
+        let (request, mail) = book.ask("123", &[], TERMS, sender).expect("it is taken in");
         mail.send();
         (request, answer)
     }
@@ -317,7 +362,7 @@ mod tests {
         let long = "x".repeat(CLAIMS / 3);
         let _answers = [(); 8].map(|()| {
             let (sender, answer) = oneshot::channel();
-            let (_, mail) = book.ask(&long, TERMS, sender).expect("it is taken in");
+            let (_, mail) = book.ask(&long, &[], TERMS, sender).expect("it is taken in");
             mail.send();
             answer
         });

@@ -17,7 +17,7 @@ use crate::{
     refusal::whole_millis,
 };
 
-/// What is asked for, but the id.
+/// What is asked for, but the ids.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     pub(super) mode: Mode,
@@ -32,6 +32,8 @@ pub(super) struct Hold {
     pub(super) request: u64,
     pub(super) id: Arc<str>,
     pub(super) token: u64,
+    /// Its further ids, with their tokens.
+    pub(super) more: Box<[(Arc<str>, u64)]>,
     pub(super) limit: Option<Duration>,
     /// When its hold limit passes, by this client's clock.
     pub(super) end: Option<Instant>,
@@ -70,6 +72,8 @@ impl Loss {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) id: Arc<str>,
+    /// Those that are locked together with it, each once.
+    pub(super) more_ids: Box<[Arc<str>]>,
     pub(super) terms: Terms,
     /// When the present stage ends by its limit, if there is one.
     pub(super) deadline: Option<Instant>,
@@ -81,7 +85,7 @@ pub(super) enum Stage {
     /// Waits for its turn.
     Asked { answer: oneshot::Sender<Result<Hold, Error>>, place: u64 },
     /// Holds; nobody waits for the end.
-    Holding { token: u64, loss: Arc<Loss> },
+    Holding { token: u64, more_tokens: Vec<u64>, loss: Arc<Loss> },
     /// Was released on this line; somebody waits for the end.
     Ending { ended: oneshot::Sender<Result<(), Error>>, line: u64 },
 }
@@ -96,12 +100,19 @@ impl Entry {
             wait_limit_ms: wait_limit.map(whole_millis),
             hold_limit_ms: hold_limit.map(whole_millis),
             owner,
+            more_ids: self.more_ids.iter().map(|id| id.to_string()).collect(),
         }
+    }
+
+    /// As how many requests the server counts it.
+    pub(super) fn ids(&self) -> usize {
+        1 + self.more_ids.len()
     }
 
     /// What is claimed, with what is left of the limit of the present stage.
     pub(super) fn claim(&self, request: u64) -> Option<v1::Claim> {
         let mut lock = self.lock(request);
+        let mut claimed = Vec::new();
         let left = |limit: &mut Option<u64>| {
             let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
             *limit = left.map(whole_millis).or(*limit);
@@ -111,13 +122,14 @@ impl Entry {
                 left(&mut lock.wait_limit_ms);
                 State::Place(*place)
             }
-            Stage::Holding { token, .. } => {
+            Stage::Holding { token, more_tokens, .. } => {
+                claimed.clone_from(more_tokens);
                 left(&mut lock.hold_limit_ms);
                 State::Token(*token)
             }
             Stage::Ending { .. } => return None,
         };
-        Some(v1::Claim { lock: Some(lock), state: Some(state) })
+        Some(v1::Claim { lock: Some(lock), state: Some(state), more_tokens: claimed })
     }
 
     /// Tells whoever waits for this request that it has failed, or that its hold is lost.

@@ -1,6 +1,6 @@
 //! [`Guard`]: a hold on the server.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use tokio::{
     sync::oneshot,
@@ -10,13 +10,16 @@ use tokio::{
 use super::{Handle, entry::Hold};
 use crate::Error;
 
-/// Holds an id on the server until it is unlocked or dropped, or the hold is lost.
+/// Holds an id on the server, or several together, until it is unlocked or dropped, or the hold is
+/// lost.
 ///
 /// A hold is lost when the server could not be heard for the length of the lease, when its hold limit
 /// passed, or when the server says so. It is looked up, and counts the lease, by this machine's clock: a
 /// process that was stopped for long sees it at once. Look at [`is_held`](Self::is_held) before each
 /// step that needs the lock, and let what the step writes to check the [`token`](Self::token): between
 /// look and step, time may pass.
+///
+/// What was asked for by one request is held, released and lost as one.
 #[must_use = "the id is released when the guard is dropped"]
 #[derive(Debug)]
 pub struct Guard {
@@ -30,7 +33,7 @@ impl Guard {
         Self { handle, hold, released: false }
     }
 
-    /// Returns the id.
+    /// Returns the id; of several, the first.
     pub fn id(&self) -> &str {
         &self.hold.id
     }
@@ -41,7 +44,15 @@ impl Guard {
         self.hold.token
     }
 
-    /// Returns whether the server cannot have given the id to anybody else, as far as this client
+    /// Iterates over the ids that are held together, in the order of the request, each with the fencing
+    /// token of its hold.
+    pub fn tokens(&self) -> impl Iterator<Item = (&str, u64)> {
+        let Hold { id, token, more, .. } = &self.hold;
+        let more = more.iter().map(|(id, token)| (&**id, *token));
+        iter::once((&**id, *token)).chain(more)
+    }
+
+    /// Returns whether the server cannot have given the id, or one of them, to anybody else, as far as this client
     /// knows. Once false, it stays so.
     ///
     /// It compares the clock, so that it needs neither the network nor the runtime: a client that was
@@ -76,7 +87,7 @@ impl Guard {
         self.why_lost()
     }
 
-    /// Releases the id and waits until the server has done so.
+    /// Releases the id, or all of them, and waits until the server has done so.
     ///
     /// If the connection breaks meanwhile, it is released as soon as there is another, or at the end of
     /// the lease.

@@ -191,39 +191,38 @@ impl Client {
         })
     }
 
-    /// Locks several ids, one after the other in ascending order, and returns their guards in this
-    /// order. An id that is named twice is locked once.
+    /// Locks several ids together, by one request. The guard holds all of them, in the order in which
+    /// they are named; [`Guard::tokens`] has a token for each. One that is named twice is locked once.
+    ///
+    /// [`request`](Self::request) with [`and`](Request::and) has limits and shares.
     ///
     /// # Fairness
     ///
-    /// By id, as [`lock`](Self::lock): the place for the next id is taken when the one before is held.
+    /// By id, as [`lock`](Self::lock). The places in all queues are taken in one step, and each id is
+    /// held from its own turn on.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future releases the ids that are held already and costs the place for the next one.
+    /// Dropping the future costs its places, and passes on the ids that were held already.
     ///
     /// # Deadlocks
     ///
-    /// None among those who hold nothing else: all lock in the same order. A circle with transactions is
-    /// refused, as the ids have one owner.
+    /// None among those who hold nothing else: whoever came first is ahead at each id. In a circle with
+    /// transactions, theirs is the request that is refused.
     ///
     /// # Errors
     ///
-    /// As [`Transaction::lock`], for the first id that fails: nothing is held then.
-    pub async fn lock_all<I>(&self, ids: impl IntoIterator<Item = I>) -> Result<Vec<Guard>, Error>
+    /// As [`lock`](Self::lock), for any of the ids: nothing is held then. [`Error::Refused`] with
+    /// [`Refusal::IdEmpty`] if there is none, and with [`Refusal::TooManyIdsOfRequest`] if there are more
+    /// than the server takes: 1000 unless it says otherwise.
+    pub async fn lock_all<I>(&self, ids: impl IntoIterator<Item = I>) -> Result<Guard, Error>
     where
         I: AsRef<str>,
     {
         let ids: Vec<I> = ids.into_iter().collect();
-        let mut ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let transaction = self.transaction();
-        let mut guards = Vec::with_capacity(ids.len());
-        for id in ids {
-            guards.push(transaction.lock(id).await?);
-        }
-        Ok(guards)
+        let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
+        let (first, more_ids) = ids.split_first().unwrap_or((&"", &[]));
+        self.request(first).and(more_ids).lock().await
     }
 
     /// Begins a request with terms of its own.

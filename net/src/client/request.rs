@@ -1,6 +1,6 @@
 //! [`Request`]: a lock that is asked for with terms of its own.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use lockcore::{Mode, manager::Refusal};
 use tokio::sync::oneshot;
@@ -28,13 +28,24 @@ use crate::{Error, proto::MESSAGE_BYTES};
 pub struct Request<'a> {
     client: &'a Client,
     id: &'a str,
+    more_ids: &'a [&'a str],
     terms: Terms,
 }
 
 impl<'a> Request<'a> {
     pub(super) fn new(client: &'a Client, id: &'a str, owner: Option<u64>) -> Self {
         let terms = Terms { mode: Mode::Exclusive, wait_limit: None, hold_limit: None, owner };
-        Self { client, id, terms }
+        Self { client, id, more_ids: &[], terms }
+    }
+
+    /// Locks these ids, too, by the same request: the guard holds all of them. One that is named twice
+    /// is locked once.
+    ///
+    /// The request joins the queues of all its ids in one step, holds each from its turn on, and is
+    /// answered when it holds all. Limits go for all of them together.
+    pub fn and(mut self, more_ids: &'a [&'a str]) -> Self {
+        self.more_ids = more_ids;
+        self
     }
 
     /// Holds together with other shared holders.
@@ -61,7 +72,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Locks the id on these terms.
+    /// Locks the id, or all ids, on these terms.
     ///
     /// # Fairness, cancel safety, deadlocks
     ///
@@ -72,13 +83,17 @@ impl<'a> Request<'a> {
     /// As [`Client::lock`], and [`Error::Refused`] with [`Refusal::Busy`], [`Refusal::Recovering`] or
     /// [`Refusal::WaitLimit`] if there is a wait limit.
     pub async fn lock(self) -> Result<Guard, Error> {
-        let Self { client, id, terms } = self;
-        if id.len() > LONGEST_ID {
+        let Self { client, id, more_ids, terms } = self;
+        if let Some(id) = iter::once(&id).chain(more_ids).find(|id| id.len() > MOST_BYTES) {
             return Err(too_long(id));
+        }
+        if let Some(limit) = too_many(id, more_ids) {
+            let reason = Refusal::TooManyIdsOfRequest { count: 1 + more_ids.len(), limit };
+            return Err(Error::Refused { id: id.into(), reason });
         }
         let shared = &client.handle.shared;
         let (sender, answer) = oneshot::channel();
-        let request = shared.ask(id, terms, sender)?;
+        let request = shared.ask(id, more_ids, terms, sender)?;
         let mut asking = Asking { shared, request, answered: false };
         let answer = answer.await;
         asking.answered = true;
@@ -103,10 +118,26 @@ impl Drop for Asking<'_> {
     }
 }
 
-/// A longer one would not fit a message, with what else is in there, which would cut the connection.
-const LONGEST_ID: usize = MESSAGE_BYTES - 1024;
+/// Of the ids of one request: more would not fit a message, with what else is in there, which would cut
+/// the connection.
+const MOST_BYTES: usize = MESSAGE_BYTES - 1024;
+
+/// As how many bytes a further id counts beside its own.
+const ID_BYTES: usize = 8;
+
+/// Returns how many of the ids fit a message, if not all do.
+fn too_many(id: &str, more_ids: &[&str]) -> Option<usize> {
+    let mut room = MOST_BYTES.saturating_sub(id.len());
+    let mut fits = |id: &&&str| {
+        let left = room.checked_sub(id.len() + ID_BYTES);
+        room = left.unwrap_or_default();
+        left.is_some()
+    };
+    let fitting = more_ids.iter().take_while(|id| fits(id)).count();
+    (fitting < more_ids.len()).then_some(1 + fitting)
+}
 
 fn too_long(id: &str) -> Error {
-    let reason = Refusal::IdTooLong { length: id.len(), limit: LONGEST_ID };
+    let reason = Refusal::IdTooLong { length: id.len(), limit: MOST_BYTES };
     Error::Refused { id: id.chars().take(64).chain(['…']).collect(), reason }
 }

@@ -17,6 +17,9 @@ use crate::{
     refusal,
 };
 
+/// What is said of a server that does not know of further ids.
+const ONE_ID: &str = "the server locks one id by a request";
+
 /// Borrowed for a moment by calls and by the driver; whom they have something to tell is told after.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -45,12 +48,13 @@ impl Shared {
     pub(super) fn ask(
         &self,
         id: &str,
+        more_ids: &[&str],
         terms: Terms,
         answer: oneshot::Sender<Result<Hold, Error>>,
     ) -> Result<u64, Error> {
         let (asked, needs_line) = {
             let mut book = self.book.lock();
-            let asked = book.ask(id, terms, answer)?;
+            let asked = book.ask(id, more_ids, terms, answer)?;
             (asked, book.needs_line())
         };
         let (request, mail) = asked;
@@ -59,6 +63,20 @@ impl Shared {
             self.look.notify_one();
         }
         Ok(request)
+    }
+
+    /// Tells whoever asked that the request holds.
+    pub(super) fn granted(&self, granted: v1::Granted) {
+        let v1::Granted { request, token, more_tokens } = granted;
+        let too_little = self.with(|book| book.granted_too_little(request, &more_tokens));
+        if let Some((entry, mail)) = too_little {
+            mail.send();
+            entry.refused(Err(ONE_ID.into()));
+        } else if let Some((answer, hold)) =
+            self.with(|book| book.granted(request, token, more_tokens))
+        {
+            let _ = answer.send(Ok(hold));
+        }
     }
 
     /// Gives a request up, whether it waits or its turn has come.
@@ -96,11 +114,7 @@ impl Shared {
             Told::Queued(v1::Queued { request, place }) => {
                 self.with(|book| book.queued(request, place));
             }
-            Told::Granted(v1::Granted { request, token }) => {
-                if let Some((answer, hold)) = self.with(|book| book.granted(request, token)) {
-                    let _ = answer.send(Ok(hold));
-                }
-            }
+            Told::Granted(granted) => self.granted(granted),
             Told::Released(v1::Released { request }) => {
                 if let Some(entry) = self.with(|book| book.over(request)) {
                     entry.released(request);
@@ -175,10 +189,34 @@ pub(super) mod tests {
         let terms =
             Terms { mode: Mode::Exclusive, wait_limit: None, hold_limit: None, owner: None };
         let (sender, _answer) = oneshot::channel();
-        let request = shared.ask("123", terms, sender).unwrap();
+        let request = shared.ask("123", &[], terms, sender).unwrap();
         said.try_recv().unwrap();
-        let (_, hold) = shared.with(|book| book.granted(request, 1)).unwrap();
+        let (_, hold) = shared.with(|book| book.granted(request, 1, Vec::new())).unwrap();
         (shared, hold, said)
+    }
+
+    /// The server has locked the first alone: nobody is to believe more.
+    #[tokio::test]
+    async fn a_server_that_locks_one_id_by_a_request_is_seen_through() {
+        let (shared, _hold, mut said) = holding();
+        let terms =
+            Terms { mode: Mode::Exclusive, wait_limit: None, hold_limit: None, owner: None };
+        let (sender, mut answer) = oneshot::channel();
+        let request = shared.ask("a", &["b", "c", "b"], terms, sender).unwrap();
+        said.try_recv().unwrap();
+        shared.granted(v1::Granted { request, token: 7, more_tokens: vec![8] });
+        let Err(Error::RefusedOtherwise { message, .. }) = answer.try_recv().unwrap() else {
+            panic!("it does not hold all")
+        };
+        assert_eq!(&*message, ONE_ID);
+        let told = said.try_recv().unwrap().message;
+        assert_eq!(told, Some(v1::client_message::Message::Cancel(v1::Cancel { request })));
+
+        let (sender, mut answer) = oneshot::channel();
+        let request = shared.ask("a", &["b", "c", "b"], terms, sender).unwrap();
+        shared.granted(v1::Granted { request, token: 9, more_tokens: vec![10, 11] });
+        let more = answer.try_recv().unwrap().unwrap().more;
+        assert_eq!(*more, [("b".into(), 10), ("c".into(), 11)]);
     }
 
     /// Looks, when it is woken, whether the server was told something.

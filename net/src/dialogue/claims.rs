@@ -15,6 +15,9 @@ const OWN: usize = 64 << 10;
 /// How many bytes a claim takes beside its id.
 const CLAIM: usize = size_of::<v1::Claim>();
 
+/// How many bytes a further id of a claim takes beside its own, with its token.
+const MORE_ID: usize = size_of::<String>() + size_of::<u64>();
+
 /// The claims of one stream. Nobody has shown a secret for them yet, so they are counted as they are in
 /// memory: in a message, a claim can be a twentieth of that.
 #[derive(Debug)]
@@ -43,7 +46,9 @@ impl Claims {
     pub(super) fn take_in(&mut self, more: Vec<v1::Claim>) -> Result<(), Fault> {
         let mut bytes = self.bytes;
         for claim in &more {
-            bytes += CLAIM + convert::claim(claim)?.ask.id.len();
+            let more_ids = convert::more_ids_of_claim(claim);
+            let of_more = more_ids.iter().map(|id| MORE_ID + id.len()).sum::<usize>();
+            bytes += CLAIM + convert::claim(claim, &more_ids)?.ask.id.len() + of_more;
         }
         if bytes > self.room {
             let limit = self.room;
@@ -88,7 +93,7 @@ mod tests {
     fn claims(count: usize) -> Vec<v1::Claim> {
         let lock = v1::Lock { id: "123".to_owned(), ..v1::Lock::default() };
         let state = Some(v1::claim::State::Place(0));
-        vec![v1::Claim { lock: Some(lock), state }; count]
+        vec![v1::Claim { lock: Some(lock), state, more_tokens: Vec::new() }; count]
     }
 
     /// As many claims as fill so many bytes.

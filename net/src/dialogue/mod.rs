@@ -157,8 +157,10 @@ impl Dialogue {
         now: Time,
         resume: &v1::Resume,
     ) -> Result<Heard, Fault> {
-        let claims: Vec<Claim<'_>> =
-            resume.claims.iter().map(convert::claim).collect::<Result<_, _>>()?;
+        let claims = resume.claims.iter();
+        let more_ids: Vec<Vec<&str>> = claims.clone().map(convert::more_ids_of_claim).collect();
+        let claims = claims.zip(&more_ids).map(|(claim, more)| convert::claim(claim, more));
+        let claims: Vec<Claim<'_>> = claims.collect::<Result<_, _>>()?;
         let opened = manager.resume(
             now,
             Resume {
@@ -248,7 +250,10 @@ fn request(
     message: &FromClient,
 ) -> Result<Heard, Fault> {
     let asked = match message {
-        FromClient::Lock(lock) => manager.lock(now, link, lock.request, convert::ask(lock)?),
+        FromClient::Lock(lock) => {
+            let more_ids = convert::more_ids(lock);
+            manager.lock(now, link, lock.request, convert::ask(lock, &more_ids)?)
+        }
         FromClient::Cancel(cancel) => manager.cancel(now, link, cancel.request),
         FromClient::Release(release) => manager.release(now, link, release.request, release.token),
         FromClient::KeepAlive(_) | FromClient::Close(_) => manager.keep_alive(now, link),

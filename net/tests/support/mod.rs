@@ -305,7 +305,7 @@ pub fn lock(request: u64, id: &str) -> v1::Lock {
 
 /// Claims a request for an id, alone.
 pub fn claim(request: u64, id: &str, state: State) -> v1::Claim {
-    v1::Claim { lock: Some(lock(request, id)), state: Some(state) }
+    v1::Claim { lock: Some(lock(request, id)), state: Some(state), more_tokens: Vec::new() }
 }
 
 /// A server that grants leases as short as tests need.

@@ -93,9 +93,13 @@ impl Dice {
 /// Locks, holds for a while and releases, in each way there is.
 async fn work(client: Client, mut dice: Dice, log: Log) {
     for _ in 0..OPERATIONS {
-        let (id, shared) = (dice.below(IDS), dice.below(4) == 0);
-        let name = id.to_string();
+        let shared = dice.below(4) == 0;
+        let [name, other] = [(); 2].map(|()| dice.below(IDS).to_string());
+        let others = [&*other];
         let mut request = client.request(&name);
+        if dice.below(3) == 0 {
+            request = request.and(&others);
+        }
         if shared {
             request = request.shared();
         }
@@ -111,7 +115,7 @@ async fn work(client: Client, mut dice: Dice, log: Log) {
         };
         match locked {
             None => count(&log, "requests dropped"),
-            Some(Ok(guard)) => hold(guard, (id, shared), &mut dice, &log).await,
+            Some(Ok(guard)) => hold(guard, shared, &mut dice, &log).await,
             Some(Err(error)) => {
                 count(&log, expected(&error));
                 dice.pause(20).await;
@@ -120,7 +124,7 @@ async fn work(client: Client, mut dice: Dice, log: Log) {
     }
 }
 
-async fn hold(guard: Guard, (id, shared): (u64, bool), dice: &mut Dice, log: &Log) {
+async fn hold(guard: Guard, shared: bool, dice: &mut Dice, log: &Log) {
     let begin = Instant::now();
     let mut end = None;
     // Some hold for longer than a lease, so that what breaks meets them.
@@ -139,8 +143,13 @@ async fn hold(guard: Guard, (id, shared): (u64, bool), dice: &mut Dice, log: &Lo
     } else {
         count(log, "holds lost");
     }
-    let token = guard.token();
-    let held = end.map(|end| Held { id, shared, token, begin, end });
+    if guard.tokens().count() > 1 {
+        count(log, "holds of two ids");
+    }
+    let held = guard.tokens().filter_map(|(id, token)| {
+        let id = id.parse().expect("ids are numbers here");
+        Some(Held { id, shared, token, begin, end: end? })
+    });
     log.lock().unwrap().held.extend(held);
     if dice.below(2) == 0 {
         drop(guard);

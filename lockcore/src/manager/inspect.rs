@@ -114,8 +114,8 @@ impl LockManager {
     }
 
     /// Returns one id of a request that is known to be live.
-    pub(super) fn live_part(&self, PartKey { key, number }: PartKey) -> &Part {
-        self.live(key).parts.get(number)
+    pub(super) fn live_part(&self, name: PartKey) -> &Part {
+        self.live(name.key).parts.get(name)
     }
 
     /// Returns the token of a request that holds.

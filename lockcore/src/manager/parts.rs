@@ -7,7 +7,7 @@ use alloc::{boxed::Box, collections::BTreeSet, sync::Arc, vec::Vec};
 use core::{iter, mem};
 
 use super::{
-    Ask, LockManager, Refusal,
+    Ask, LockManager, Refusal, Time,
     request::{Request, Stage},
     session::{Key, Session},
 };
@@ -20,8 +20,20 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct PartKey {
     pub(super) key: Key,
-    /// Counts the ids of the request, from 0.
+    /// Counts the ids of the request from 1; 0 is the only one.
     pub(super) number: u32,
+}
+
+impl PartKey {
+    /// The only part of a request.
+    pub(super) const fn only(key: Key) -> Self {
+        Self { key, number: 0 }
+    }
+
+    /// Where the part is among the further ones, if it is not the first.
+    fn further(self) -> Option<usize> {
+        (self.number as usize).checked_sub(2)
+    }
 }
 
 /// One id of a request, and how far the request came there.
@@ -44,18 +56,15 @@ type PartDue = Option<Due<Arc<str>, PartKey>>;
 
 impl<'a> Ask<'a> {
     /// The ids besides the first, each once, in the order in which they are named.
-    fn further_ids(&self) -> Vec<&'a str> {
-        // Sets allocate for whoever is alone, too.
-        if self.more_ids.is_empty() {
-            return Vec::new();
-        }
-        let mut named = BTreeSet::from([self.id]);
-        self.more_ids.iter().copied().filter(|id| named.insert(id)).collect()
+    fn further_ids(&self) -> impl Iterator<Item = &'a str> {
+        let mut named = BTreeSet::new();
+        let first = self.id;
+        self.more_ids.iter().copied().filter(move |id| *id != first && named.insert(*id))
     }
 
     /// How many ids it asks for.
     pub(super) fn ids(&self) -> usize {
-        1 + self.further_ids().len()
+        1 + self.further_ids().count()
     }
 }
 
@@ -63,7 +72,11 @@ impl Parts {
     /// Those of `ask`, which are nowhere yet.
     pub(super) fn new(ask: &Ask<'_>, hash: impl Fn(&str) -> u64) -> Self {
         let part = |id: &str| Part { id: id.into(), hash: hash(id), stage: Stage::Deferred };
-        Self { first: part(ask.id), further: ask.further_ids().into_iter().map(part).collect() }
+        let mut parts = Self { first: part(ask.id), further: Box::default() };
+        if !ask.more_ids.is_empty() {
+            parts.further = ask.further_ids().map(part).collect();
+        }
+        parts
     }
 
     pub(super) fn len(&self) -> usize {
@@ -82,20 +95,25 @@ impl Parts {
         iter::once(&mut self.first).chain(&mut self.further)
     }
 
-    /// Iterates over the parts of the request `key` with their names.
-    pub(super) fn named(&self, key: Key) -> impl Iterator<Item = (PartKey, &Part)> {
-        (0..).map(move |number| PartKey { key, number }).zip(self.iter())
+    /// The names of the parts of the request `key`, in their order.
+    fn names(&self, key: Key) -> impl Iterator<Item = PartKey> + use<> {
+        (u32::from(self.are_several())..).map(move |number| PartKey { key, number })
     }
 
-    pub(super) fn get(&self, number: u32) -> &Part {
-        match (number as usize).checked_sub(1) {
+    /// Iterates over the parts of the request `key` with their names.
+    pub(super) fn named(&self, key: Key) -> impl Iterator<Item = (PartKey, &Part)> {
+        self.names(key).zip(self.iter())
+    }
+
+    pub(super) fn get(&self, name: PartKey) -> &Part {
+        match name.further() {
             None => &self.first,
             Some(index) => &self.further[index],
         }
     }
 
-    pub(super) fn get_mut(&mut self, number: u32) -> &mut Part {
-        match (number as usize).checked_sub(1) {
+    pub(super) fn get_mut(&mut self, name: PartKey) -> &mut Part {
+        match name.further() {
             None => &mut self.first,
             Some(index) => &mut self.further[index],
         }
@@ -114,6 +132,9 @@ impl Parts {
 
     /// The ids besides the first with their tokens, if the request holds.
     pub(super) fn more(&self) -> Box<[(Arc<str>, u64)]> {
+        if self.further.is_empty() {
+            return Box::default();
+        }
         let held = self.further.iter().filter_map(|part| Some((part.id.clone(), part.token()?)));
         held.collect()
     }
@@ -149,8 +170,8 @@ impl LockManager {
             }
             self.admit_wait(key, request)?;
         }
-        for (number, part) in (0..).zip(request.parts.iter_mut()) {
-            let name = PartKey { key, number };
+        let names = request.parts.names(key);
+        for (name, part) in names.zip(request.parts.iter_mut()) {
             part.stage = match self.table.lock(part.hash, &part.id, request.mode, name) {
                 Joined::Closed(_) => unreachable!("a manager never closes its table"),
                 Joined::Holds(hold, _) => self.holding(hold),
@@ -169,13 +190,17 @@ impl LockManager {
         )
     }
 
-    /// Takes all ids of a request out of the table, before anybody's turn is told.
-    pub(super) fn quit(&mut self, parts: Parts) -> impl Iterator<Item = PartKey> + use<> {
+    /// Takes all ids of a request out of the table; then whose turn that makes come holds.
+    pub(super) fn quit(&mut self, now: Time, parts: Parts) {
         let Parts { first, further } = parts;
         let first = self.quit_one(first.stage);
+        if further.is_empty() {
+            return self.pass_on(now, first);
+        }
         let further = further.into_iter().map(|part| self.quit_one(part.stage));
         let further: Vec<PartDue> = further.collect();
-        iter::once(first).chain(further).flatten().flat_map(Due::into_turns)
+        self.pass_on(now, first);
+        further.into_iter().for_each(|due| self.pass_on(now, due));
     }
 
     fn quit_one(&mut self, stage: Stage) -> PartDue {
@@ -186,8 +211,18 @@ impl LockManager {
         }
     }
 
+    fn pass_on(&mut self, now: Time, due: PartDue) {
+        let Some(due) = due else { return };
+        for successor in due.into_turns() {
+            self.hand_over(now, successor);
+        }
+    }
+
     /// Returns whether a request will still wait when `turn` was taken.
     pub(super) fn waits_elsewhere(&self, turn: PartKey) -> bool {
+        if turn == PartKey::only(turn.key) {
+            return false;
+        }
         let mut parts = self.live(turn.key).parts.named(turn.key);
         parts.any(|(name, part)| name != turn && part.token().is_none())
     }
@@ -204,9 +239,9 @@ impl LockManager {
         self.live_session_mut(turn.key).waiting -= 1;
     }
 
-    fn live_part_mut(&mut self, PartKey { key, number }: PartKey) -> &mut Part {
-        let request = self.live_session_mut(key).requests.get_mut(&key.request);
-        request.expect("a live request").parts.get_mut(number)
+    fn live_part_mut(&mut self, name: PartKey) -> &mut Part {
+        let request = self.live_session_mut(name.key).requests.get_mut(&name.key.request);
+        request.expect("a live request").parts.get_mut(name)
     }
 
     fn live_session_mut(&mut self, key: Key) -> &mut Session {

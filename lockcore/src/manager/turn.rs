@@ -87,7 +87,7 @@ impl LockManager {
             self.admit_waiters(key, request.place, 1)?;
         }
         self.admit_wait(key, request)?;
-        Ok(match self.table.lock(*hash, id, *mode, PartKey { key, number: 0 }) {
+        Ok(match self.table.lock(*hash, id, *mode, PartKey::only(key)) {
             Joined::Closed(_) => unreachable!("a manager never closes its table"),
             Joined::Holds(hold, _) => self.holding(hold),
             Joined::Waits(ticket) => Stage::Waiting(ticket),
@@ -194,20 +194,18 @@ impl LockManager {
         if let Some(last_word) = last_word {
             self.say(key, last_word(Left::of(&request)));
         }
-        for successor in self.quit(request.parts) {
-            self.hand_over(now, successor);
-        }
+        self.quit(now, request.parts);
         behind.for_each(|behind| self.promise_from(Some(behind)));
     }
 
     /// Lets a waiting request take the turn that has come; its session knows of one that was promised.
-    fn hand_over(&mut self, now: Time, turn: PartKey) {
+    pub(super) fn hand_over(&mut self, now: Time, turn: PartKey) {
         if self.waits_elsewhere(turn) {
             return self.hold_part(turn);
         }
         let mut request = self.take(turn.key);
         let promise = request.promise.take();
-        let stage = &mut request.parts.get_mut(turn.number).stage;
+        let stage = &mut request.parts.get_mut(turn).stage;
         let waited = mem::replace(stage, Stage::Deferred);
         *stage = self.turn_taken(waited, promise);
         if promise.is_some() {

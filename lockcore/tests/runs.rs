@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use common::manager::{
     ID, Manager, Said::*, exclusive, expired, held, second, seconds, shared, stale, waiting,
 };
-use lockcore::manager::{Ask, Event, Link, Outcome, Refusal, RequestId};
+use lockcore::manager::{Ask, Claim, Event, Link, Outcome, Refusal, RequestId};
 
 /// The tokens that were granted and promised, by session and request, of what is yet to be told.
 fn tokens(manager: &mut Manager) -> BTreeMap<(u64, RequestId), u64> {
@@ -500,4 +500,16 @@ fn a_thousand_promises_are_one_event_each() {
     let given: Vec<u64> = tokens(&mut manager).into_values().collect();
     let expected: Vec<u64> = (token + 1..=token + 1000).collect();
     assert_eq!(given, expected, "one after the other");
+}
+
+#[test]
+fn a_claim_of_more_ids_than_were_promised_passes_nothing_on() {
+    let mut manager = Manager::new();
+    let (session, tokens) = run_up_to(&mut manager, 2);
+    let more_tokens: &[u64] = &[tokens[2]];
+    let claim = Claim { more_tokens, ..held(2, tokens[2]) };
+    manager.resume(1, session.session(), 1, &[claim]).unwrap();
+    let lost = Revoked(1, 2, Refusal::NotHeld { request: 2 });
+    assert_eq!(manager.said(), [Ended(1, stale(session.session())), Released(1, 1), lost]);
+    assert_eq!(manager.status(), None, "nothing is held that is said to be lost");
 }

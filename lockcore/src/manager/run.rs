@@ -76,7 +76,9 @@ impl LockManager {
     pub(super) fn fits_promise(&self, session: SessionId, claim: &Claim<'_>) -> bool {
         let Claimed::Held { token } = claim.state else { return false };
         let request = self.request(Key { session, request: claim.request });
-        request.is_some_and(|made| made.is_for(&claim.ask) && made.promise == Some(token))
+        request.is_some_and(|made| {
+            made.is_for(&claim.ask) && made.promise == Some(token) && claim.more_tokens.is_empty()
+        })
     }
 
     /// Tells those that a client has passed a lock to, as it claims, and that hold after what it has

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use common::manager::{
     ID, Manager, Said::*, exclusive, expired, held, second, seconds, shared, stale, waiting,
 };
-use lockcore::manager::{Ask, Claim, Event, Link, Outcome, Refusal, RequestId};
+use lockcore::manager::{Ask, Claim, Claimed, Event, Link, Outcome, Refusal, RequestId};
 
 /// The tokens that were granted and promised, by session and request, of what is yet to be told.
 fn tokens(manager: &mut Manager) -> BTreeMap<(u64, RequestId), u64> {
@@ -500,6 +500,161 @@ fn a_thousand_promises_are_one_event_each() {
     let given: Vec<u64> = tokens(&mut manager).into_values().collect();
     let expected: Vec<u64> = (token + 1..=token + 1000).collect();
     assert_eq!(given, expected, "one after the other");
+}
+
+/// Asks for [`ID`] and another one together.
+fn several() -> Ask<'static> {
+    Ask { more_ids: &["other"], ..exclusive() }
+}
+
+#[test]
+fn a_request_for_several_ids_in_between_breaks_a_run() {
+    let mut manager = Manager::new();
+    let (session, tokens) = run_up_to(&mut manager, 2);
+    manager.lock(0, session, 3, several());
+    manager.lock(0, session, 4, exclusive());
+    manager.lock(0, session, 5, exclusive());
+    assert_eq!(manager.said(), [Queued(1, 3, 2), Queued(1, 4, 3), Queued(1, 5, 4)]);
+    manager.release(1, session, 1, tokens[1]);
+    manager.release(1, session, 2, tokens[2]);
+    let (said, token) = manager.said_with_token();
+    assert_eq!(said, [Released(1, 1), Released(1, 2), Granted(1, 3)], "it had no promise");
+    assert!(token > tokens[2]);
+    manager.release(1, session, 3, token);
+    let (said, last) = manager.said_with_token();
+    assert_eq!(said, [Released(1, 3), Granted(1, 4), Promised(1, 5)]);
+    assert!(last > token);
+}
+
+#[test]
+fn who_is_behind_a_holder_of_several_ids_is_promised_nothing() {
+    let mut manager = Manager::new();
+    let session = manager.open_with_runs(0);
+    manager.lock(0, session, 1, several());
+    let token = tokens(&mut manager)[&(1, 1)];
+    manager.lock(0, session, 2, exclusive());
+    manager.lock(0, session, 3, exclusive());
+    manager.lock(0, session, 4, Ask::exclusive("other"));
+    assert_eq!(manager.said(), [Queued(1, 2, 1), Queued(1, 3, 2), Queued(1, 4, 1)]);
+    manager.release(1, session, 1, token);
+    let said = [Released(1, 1), Granted(1, 2), Promised(1, 3), Granted(1, 4)];
+    assert_eq!(manager.said(), said);
+}
+
+#[test]
+fn a_request_for_several_ids_behind_a_run_is_promised_at_none() {
+    let mut manager = Manager::new();
+    let (session, tokens) = run_up_to(&mut manager, 1);
+    manager.lock(0, session, 2, Ask::exclusive("other"));
+    manager.lock(0, session, 3, several());
+    assert_eq!(manager.said(), [Granted(1, 2), Queued(1, 3, 1)]);
+    manager.release(1, session, 1, tokens[1]);
+    assert_eq!(manager.said(), [Released(1, 1)], "it holds the first and waits for the other");
+    let holders: Vec<_> = manager.0.holders(ID).map(|holder| holder.request).collect();
+    assert_eq!(holders, [3]);
+}
+
+#[test]
+fn a_request_for_several_ids_that_leaves_makes_a_run_whole_at_each_of_them() {
+    let mut manager = Manager::new();
+    let (session, tokens) = run_up_to(&mut manager, 1);
+    manager.lock(0, session, 2, Ask::exclusive("other"));
+    manager.lock(0, session, 3, several());
+    for request in [4, 5] {
+        manager.lock(0, session, request, exclusive());
+    }
+    manager.lock(0, session, 6, Ask::exclusive("other"));
+    manager.said();
+    manager.cancel(1, session, 3);
+    let (said, last) = manager.said_with_token();
+    let cancelled = Refused(1, 3, Refusal::Cancelled);
+    assert_eq!(said, [cancelled, Promised(1, 4), Promised(1, 5), Promised(1, 6)]);
+    manager.release(1, session, 1, tokens[1]);
+    assert_eq!(manager.said(), [Released(1, 1)], "the turn was promised");
+    manager.cancel(1, session, 2);
+    let holder = manager.0.holders("other").next().map(|holder| (holder.request, holder.token));
+    assert_eq!(holder, Some((6, last)), "by the promised token");
+}
+
+#[test]
+fn what_is_held_half_way_begins_no_run_and_leaves_one_behind() {
+    let mut manager = Manager::new();
+    let stranger = manager.open_leased(0);
+    manager.lock(0, stranger, 1, Ask::exclusive("other"));
+    let session = manager.open_with_runs(0);
+    manager.lock(0, session, 1, several());
+    for request in [2, 3] {
+        manager.lock(0, session, request, exclusive());
+    }
+    let waits = [Granted(1, 1), Queued(2, 1, 1), Queued(2, 2, 1), Queued(2, 3, 2)];
+    assert_eq!(manager.said(), waits);
+    let holders: Vec<_> = manager.0.holders(ID).map(|holder| holder.request).collect();
+    assert_eq!(holders, [1], "it holds one of its ids");
+    manager.cancel(1, session, 1);
+    let said = [Refused(2, 1, Refusal::Cancelled), Granted(2, 2), Promised(2, 3)];
+    assert_eq!(manager.said(), said);
+}
+
+#[test]
+fn a_request_for_several_ids_between_two_sessions_leaves_a_stranger_unpromised() {
+    let mut manager = Manager::new();
+    let (session, _) = run_up_to(&mut manager, 1);
+    let stranger = manager.open_with_runs(0);
+    manager.lock(0, session, 2, several());
+    manager.lock(0, stranger, 1, exclusive());
+    manager.lock(0, session, 3, exclusive());
+    manager.said();
+    manager.cancel(1, session, 2);
+    assert_eq!(manager.said(), [Refused(1, 2, Refusal::Cancelled)]);
+    manager.cancel(1, stranger, 1);
+    assert_eq!(manager.said(), [Refused(2, 1, Refusal::Cancelled), Promised(1, 3)]);
+}
+
+#[test]
+fn a_wait_limit_of_several_ids_that_passes_brings_promises() {
+    let mut manager = Manager::new();
+    let (session, _) = run_up_to(&mut manager, 1);
+    manager.lock(0, session, 2, Ask { wait_limit: seconds(5), ..several() });
+    manager.lock(0, session, 3, exclusive());
+    manager.said();
+    manager.timeout(5);
+    let passed = Refusal::WaitLimit { limit: std::time::Duration::from_secs(5) };
+    assert_eq!(manager.said(), [Refused(1, 2, passed), Promised(1, 3)]);
+}
+
+#[test]
+fn a_client_that_comes_back_without_its_request_for_several_ids_is_promised_turns() {
+    let mut manager = Manager::new();
+    let (session, tokens) = run_up_to(&mut manager, 1);
+    manager.lock(0, session, 2, several());
+    manager.lock(0, session, 3, exclusive());
+    manager.said();
+    let claims = [held(1, tokens[1]), waiting(3, None)];
+    manager.resume(1, session.session(), 1, &claims).unwrap();
+    let told = [
+        Ended(1, stale(session.session())),
+        Granted(1, 1),
+        Queued(1, 3, 2),
+        Refused(1, 2, Refusal::Cancelled),
+        Promised(1, 3),
+    ];
+    assert_eq!(manager.said(), told);
+}
+
+#[test]
+fn after_a_restart_a_request_for_several_ids_breaks_the_run_that_it_broke_before() {
+    let mut manager = Manager::new();
+    let (session, tokens) = run_up_to(&mut manager, 1);
+    let session = session.session();
+    let mut manager = Manager::recover(0, 2);
+    let place = |number| Claimed::Waiting { place: Some(number) };
+    let several = Claim { request: 2, ask: several(), state: place(1), more_tokens: &[] };
+    let behind = waiting(3, Some(2));
+    manager.resume_with_runs(1, session, 1, &[held(1, tokens[1]), several, behind]).unwrap();
+    manager.timeout(10);
+    let waits = [Granted(1, 1), Queued(1, 2, 1), Queued(1, 3, 2)];
+    assert_eq!(manager.said(), waits, "nobody is promised a turn");
+    assert_eq!(queue(&manager), [(1, 2), (1, 3)]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod op;
 use std::{
     collections::{BTreeMap, BTreeSet},
     iter, mem,
+    sync::Arc,
     time::Duration,
 };
 
@@ -26,7 +27,7 @@ use crate::events::{Events, events};
 /// How many operations a run has at most.
 const OPS: usize = 256;
 
-const OPEN: Open = Open { lease: LEASE, secret: Secret::new(7), runs: false };
+const SECRET: Secret = Secret::new(7);
 
 events! {
     /// Something that a session can be told, or a way in which time can pass.
@@ -37,6 +38,24 @@ events! {
         GrantedTogether,
         /// A request waits.
         Queued,
+        /// A request is promised its turn.
+        Promised,
+        /// Several requests are promised their turns by one call.
+        PromisedTogether,
+        /// The turn of a promised request came.
+        PromisedTurn,
+        /// A request was promised no turn, directly behind one of its session for several ids.
+        BehindSeveral,
+        /// Whoever was behind a request for several ids was promised its turn when that left.
+        PromisedBehindSeveral,
+        /// A promised request was cancelled.
+        PromisedCancelled,
+        /// A client came back that had passed a lock on.
+        PassedOn,
+        /// One that could not have.
+        NotPassedOn,
+        /// One that had, after a restart.
+        PassedOnAfterRestart,
         /// A hold ended as asked for.
         Released,
         /// A hold limit passed.
@@ -116,6 +135,9 @@ events! {
     }
 }
 
+/// What a client knows of a request: what it would claim, and the token that it was promised.
+type Belief = (model::Claim, Option<u64>);
+
 /// The real manager beside its model.
 struct World {
     manager: LockManager,
@@ -125,7 +147,7 @@ struct World {
     /// The connection that a session had before it came back.
     earlier_links: BTreeMap<usize, Link>,
     /// What the clients of sessions of earlier runs believe.
-    believed: BTreeMap<usize, Vec<model::Claim>>,
+    believed: BTreeMap<usize, Vec<Belief>>,
     now: Time,
     model: Model,
     /// What was polled and is not compared yet.
@@ -180,7 +202,7 @@ impl World {
         self.met.met_if(self.is_late() && matches!(op, Op::Call { .. }), Met::LateCall);
         let count = self.links.len();
         match op {
-            Op::Open { leased } => self.open(leased),
+            Op::Open { leased, runs } => self.open(leased, runs),
             Op::Pass { time } => self.now = self.now.after(time),
             Op::HandleTimeout => {
                 self.manager.handle_timeout(self.now);
@@ -208,7 +230,7 @@ impl World {
                 self.note_close(session, call);
                 self.call(session, call);
             }
-            Op::Resume { lies, .. } => self.resume(session, lies),
+            Op::Resume { passes, lies, .. } => self.resume(session, passes, lies),
             Op::Late { .. } => self.late(session),
             Op::Detach { .. } => {
                 self.model.due(now);
@@ -241,10 +263,11 @@ impl World {
         }
     }
 
-    fn open(&mut self, leased: bool) {
+    fn open(&mut self, leased: bool, runs: bool) {
         let link = if leased {
             self.model.due(self.now);
-            self.manager.open(self.now, OPEN).expect("there is room").link
+            let open = Open { lease: LEASE, secret: SECRET, runs };
+            self.manager.open(self.now, open).expect("there is room").link
         } else {
             self.manager.open_unleased(REQUESTS)
         };
@@ -255,6 +278,7 @@ impl World {
             attached: true,
             attempt: 0,
             lease_end: leased.then(|| self.now.after(LEASE)),
+            runs,
             may_return: false,
         });
     }
@@ -304,7 +328,12 @@ impl World {
                 self.model.end_session(now, session);
             }
             Call::Lock { request, ask } => self.model.lock(now, (session, request), ask),
-            Call::Cancel { request } => self.model.end(now, (session, request)),
+            Call::Cancel { request } => {
+                let key = (session, request);
+                let promised = self.model.requests.get(&key).is_some_and(|own| own.promised);
+                self.met.met_if(promised && !self.model.holds(key), Met::PromisedCancelled);
+                self.model.end(now, key);
+            }
             Call::Release { request, .. } => {
                 let key = (session, request);
                 self.model.release(now, key, token, self.first_token(key));
@@ -318,21 +347,24 @@ impl World {
         }
     }
 
-    fn resume(&mut self, session: usize, lies: u8) {
+    fn resume(&mut self, session: usize, passes: bool, lies: u8) {
         let now = self.now;
         // What is due by now, the client is not told yet.
-        let mut claims = if self.model.sessions[session].open {
+        let beliefs = if self.model.sessions[session].open {
             self.beliefs(session)
         } else {
             self.believed.get(&session).cloned().unwrap_or_default()
         };
+        let (mut claims, has_passed) = claims(beliefs, passes, lies);
         self.model.due(now);
-        let Session { id, open, attempt, .. } = self.model.sessions[session];
+        let Session { id, open, attempt, runs, .. } = self.model.sessions[session];
         lie(&mut claims, lies);
         let attempt = if lies & 3 == 3 { attempt } else { attempt + 1 };
         let known: Vec<_> = claims.iter().map(model::Claim::of_manager).collect();
-        let Open { lease, secret, runs } = OPEN;
+        let (lease, secret) = (LEASE, SECRET);
         let resume = Resume { session: id, secret, attempt, lease, runs, claims: &known };
+        let passed = claims.iter().filter(|claim| self.model.is_pass(session, claim));
+        let passed: Vec<u64> = passed.map(|claim| claim.request).collect();
         let result = self.manager.resume(now, resume);
         // The model judges claims by the tokens that were told before.
         let expected = self.model.resume(now, session, attempt, &claims);
@@ -349,6 +381,10 @@ impl World {
             self.met.met_if(open && had_half_way, Met::ResumedHalfWay);
             let of_all = claims.iter().filter(|claim| !claim.more_tokens.is_empty());
             of_all.for_each(|claim| self.note_claim_of_all((session, claim.request), open));
+            let had_turn = |request: &u64| self.model.holds((session, *request));
+            self.met.met_if(passed.iter().any(had_turn), Met::PassedOn);
+            self.met.met_if(!passed.iter().all(had_turn), Met::NotPassedOn);
+            self.met.met_if(!open && has_passed, Met::PassedOnAfterRestart);
         }
     }
 
@@ -374,19 +410,17 @@ impl World {
     }
 
     /// What the client of a live session believes.
-    fn beliefs(&self, session: usize) -> Vec<model::Claim> {
+    fn beliefs(&self, session: usize) -> Vec<Belief> {
         let own = self.model.requests.iter().filter(|(key, _)| key.0 == session);
         own.map(|(key, request)| {
-            let (state, more_tokens) = match request.stage {
-                Stage::Holding => {
-                    let mut tokens = self.model.tokens_of(*key);
-                    (Claimed::Held { token: tokens.remove(0) }, tokens)
-                }
-                Stage::Deferred | Stage::Waiting => {
-                    (Claimed::Waiting { place: Some(request.place) }, Vec::new())
-                }
+            let waits = Claimed::Waiting { place: Some(request.place) };
+            let mut tokens = self.model.tokens_of(*key);
+            let (state, more_tokens, promise) = match request.stage {
+                Stage::Holding => (Claimed::Held { token: tokens.remove(0) }, tokens, None),
+                Stage::Waiting if request.promised => (waits, Vec::new(), Some(tokens[0])),
+                Stage::Waiting | Stage::Deferred => (waits, Vec::new(), None),
             };
-            model::Claim { request: key.1, ask: request.ask, state, more_tokens }
+            (model::Claim { request: key.1, ask: request.ask, state, more_tokens }, promise)
         })
         .collect()
     }
@@ -475,6 +509,8 @@ impl World {
         let half_way = requests.iter().filter(|(_, request)| request.is_half_way());
         self.half_way = half_way.map(|(key, _)| *key).collect();
         self.met.met_if(!self.half_way.is_empty(), Met::HalfWay);
+        let behind_several = (0..IDS).map(op::id).any(|id| self.model.is_behind_several(id));
+        self.met.met_if(behind_several, Met::BehindSeveral);
         self.known_tokens.clone_from(&self.tokens);
     }
 
@@ -489,30 +525,33 @@ impl World {
             .map(|holder| ((self.number(holder.session), holder.request), holder.token))
             .collect();
         assert!(seen.keys().eq(&holders), "{seen:?} hold {id}, and ought to: {holders:?}");
+        let last = seen.values().copied().max();
         for (key, token) in seen {
             // One that holds some of its ids is told so when it holds all.
             let known = *self.model.tokens.entry((key, id)).or_insert(token);
             assert_eq!(known, token, "the token of {key:?} for {id}");
             self.note_token(id, token);
         }
-        let queue: Vec<_> = self.manager.queue(id).map(|waiter| waiter.place).collect();
-        let mut expected: Vec<_> = self.model.queue(id).map(|(place, _)| place).collect();
-        expected.sort_unstable();
-        assert_eq!(queue, expected, "the queue of {id}");
+        let places: Vec<_> = self.manager.queue(id).map(|waiter| waiter.place).collect();
+        let mut queue: Vec<_> = self.model.queue(id).collect();
+        queue.sort_unstable();
+        assert!(places.iter().eq(queue.iter().map(|(place, _)| place)), "the queue of {id}");
+        let promised = queue.iter().filter(|(_, key)| self.model.requests[key].promised);
+        let tokens = promised.map(|(_, key)| self.model.tokens[&(*key, id)]);
+        let turns = last.into_iter().chain(tokens);
+        assert!(turns.is_sorted_by(|one, next| one < next), "promised tokens of {id} rise");
     }
 
     /// Polls what the sessions are told, and remembers the tokens.
     fn listen(&mut self) {
         while let Some(event) = self.manager.poll_event() {
-            if let Event::Request { link, request, outcome } = &event
-                && let Outcome::Granted { id, token, more, .. } = outcome
-            {
+            if let Event::Request { link, request, outcome } = &event {
                 let key = (self.number(link.session()), *request);
-                for (id, token) in iter::once(&(id.clone(), *token)).chain(more) {
-                    let id = (0..IDS).map(op::id).find(|known| **known == **id);
+                for (id, token) in tokens(outcome) {
+                    let id = (0..IDS).map(op::id).find(|known| **known == *id);
                     let id = id.expect("an id that may be locked");
-                    self.model.tokens.insert((key, id), *token);
-                    self.note_token(id, *token);
+                    self.model.tokens.insert((key, id), token);
+                    self.note_token(id, token);
                 }
             }
             self.heard.push(event);
@@ -539,14 +578,21 @@ impl World {
             mem::take(&mut self.heard).into_iter().map(|event| self.as_told(event)).collect();
         let granted = told.iter().filter(|(_, told)| matches!(told, Told::Granted { .. }));
         self.met.met_if(granted.count() > 1, Met::GrantedTogether);
+        let promised = told.iter().filter(|(_, told)| *told == Told::Promised);
+        self.met.met_if(promised.count() > 1, Met::PromisedTogether);
         for (key, told) in &told {
             self.met.met(Met::of(told));
             self.note_several(*key, told);
         }
+        self.met.met_if(mem::take(&mut self.model.promised_turn), Met::PromisedTurn);
+        let behind_several = mem::take(&mut self.model.promised_behind_several);
+        self.met.met_if(behind_several, Met::PromisedBehindSeveral);
         assert_eq!(told, mem::take(&mut self.model.told), "what the sessions are told");
         let requests = &self.model.requests;
-        let holds = |key: &Key| requests.get(key).is_some_and(|own| own.stage == Stage::Holding);
-        for (key, _) in told.iter().filter(|(key, _)| !holds(key)) {
+        let has_token = |key: &Key| {
+            requests.get(key).is_some_and(|own| own.stage == Stage::Holding || own.promised)
+        };
+        for (key, _) in told.iter().filter(|(key, _)| !has_token(key)) {
             // What was told before it ended is not of a request of the same number that came after.
             self.model.tokens.retain(|(other, _), _| other != key);
         }
@@ -582,12 +628,26 @@ impl World {
     }
 }
 
+/// The tokens that an outcome tells, with their ids.
+fn tokens(outcome: &Outcome) -> Vec<(Arc<str>, u64)> {
+    match outcome {
+        Outcome::Granted { id, token, more, .. } => {
+            iter::once((id.clone(), *token)).chain(more.iter().cloned()).collect()
+        }
+        Outcome::Promised { id, token } => vec![(id.clone(), *token)],
+        Outcome::Queued { .. }
+        | Outcome::Released { .. }
+        | Outcome::Revoked { .. }
+        | Outcome::Refused(_) => Vec::new(),
+    }
+}
+
 /// Puts an outcome as the model does, which does not say how a circle goes.
 fn told(outcome: Outcome, session: SessionId) -> Told {
     match outcome {
         Outcome::Granted { waiting, .. } => Told::Granted { waiting },
         Outcome::Queued { place, waiting, .. } => Told::Queued { place, waiting },
-        Outcome::Promised { .. } => unreachable!("no session is opened with runs"),
+        Outcome::Promised { .. } => Told::Promised,
         Outcome::Released { .. } => Told::Released,
         Outcome::Revoked { reason, .. } => Told::Revoked(reason),
         Outcome::Refused(Refusal::Deadlock { circle }) => {
@@ -600,6 +660,24 @@ fn told(outcome: Outcome, session: SessionId) -> Told {
 
 fn administrator() -> Refusal {
     Refusal::Administrator { note: "note".into() }
+}
+
+/// What a client claims, and whether it has passed a lock on: to the first or the last that was promised
+/// it. Now and then it claims all the same what it would have released before.
+fn claims(beliefs: Vec<Belief>, passes: bool, lies: u8) -> (Vec<model::Claim>, bool) {
+    let mut promised =
+        beliefs.iter().filter_map(|(claim, promise)| Some((claim.request, (*promise)?)));
+    let passed = if lies & 2 == 0 { promised.next() } else { promised.last() };
+    let passed = passed.filter(|_| passes);
+    let mut claims: Vec<model::Claim> = beliefs.into_iter().map(|(claim, _)| claim).collect();
+    if let Some((request, token)) = passed {
+        let to = claims.iter_mut().find(|claim| claim.request == request).expect("it is claimed");
+        to.state = Claimed::Held { token };
+        let id = to.ask.id;
+        let before = |claim: &model::Claim| matches!(claim.state, Claimed::Held { token: own } if own < token);
+        claims.retain(|claim| lies & 32 != 0 || claim.ask.id != id || !before(claim));
+    }
+    (claims, passed.is_some())
 }
 
 /// Makes claims wrong: one is left out, one has another token, one another mode, one is made up.
@@ -640,6 +718,7 @@ impl Met {
         match told {
             Told::Granted { .. } => Self::Granted,
             Told::Queued { .. } => Self::Queued,
+            Told::Promised => Self::Promised,
             Told::Released => Self::Released,
             Told::Revoked(refusal) | Told::Refused(refusal) | Told::Ended(refusal) => {
                 Self::of_refusal(refusal)

@@ -44,6 +44,7 @@ impl Claim {
 pub(super) enum Told {
     Granted { waiting: usize },
     Queued { place: u64, waiting: usize },
+    Promised,
     Released,
     Revoked(Refusal),
     Refused(Refusal),
@@ -57,8 +58,12 @@ pub(super) struct Model {
     pub(super) sessions: Vec<Session>,
     pub(super) requests: BTreeMap<Key, Request>,
     pub(super) told: Vec<(Key, Told)>,
-    /// The token by which a request holds an id, as far as it was told or seen.
+    /// The token by which a request holds an id, as far as it was told or seen, or was promised its turn.
     pub(super) tokens: BTreeMap<(Key, &'static str), u64>,
+    /// A promised turn came.
+    pub(super) promised_turn: bool,
+    /// Whoever was behind a request for several ids was promised its turn when that left.
+    pub(super) promised_behind_several: bool,
     places: u64,
     /// How many circles went over what a request without an owner held while it waited.
     pub(super) circles_half_way: u64,
@@ -78,6 +83,8 @@ pub(super) struct Session {
     pub(super) attempt: u64,
     /// `None` if it has no lease.
     pub(super) lease_end: Option<Time>,
+    /// Whether its client understands runs.
+    pub(super) runs: bool,
     /// It is of an earlier run, of which nothing else is known, and has not ended in this one.
     pub(super) may_return: bool,
 }
@@ -95,10 +102,26 @@ pub(super) struct Request {
     /// Those of its ids that it holds: all, once it is not waiting any more.
     pub(super) held: BTreeSet<&'static str>,
     pub(super) place: u64,
+    /// Its turn was promised.
+    pub(super) promised: bool,
     deadline: Option<Time>,
 }
 
 impl Request {
+    fn deferred(ask: Ask<'static>, place: u64, deadline: Option<Time>) -> Self {
+        let (stage, held) = (Stage::Deferred, BTreeSet::new());
+        Self { ask, stage, held, place, promised: false, deadline }
+    }
+
+    /// Whether it is for one id alone, so that its turn and those behind it may be promised.
+    fn is_for_one_alone(&self) -> bool {
+        self.ask.mode == Mode::Exclusive && ids(self.ask).len() == 1
+    }
+
+    fn may_be_promised(&self) -> bool {
+        self.is_for_one_alone() && self.ask.wait_limit.is_none()
+    }
+
     /// The ids that it does not hold yet, in its order.
     pub(super) fn pending(&self) -> impl Iterator<Item = &'static str> {
         ids(self.ask).into_iter().filter(|id| !self.held.contains(id))
@@ -157,13 +180,45 @@ impl Model {
         }
         let place = place.unwrap_or_else(|| self.next_place());
         let deadline = ask.wait_limit.map(|limit| now.after(limit));
-        let (stage, held) = (Stage::Deferred, BTreeSet::new());
-        self.requests.insert(key, Request { ask, stage, held, place, deadline });
+        self.requests.insert(key, Request::deferred(ask, place, deadline));
         if let Err(refusal) = self.join(now, key, false) {
             self.requests.remove(&key);
             return self.told.push((key, Told::Refused(refusal)));
         }
         self.tell(key);
+        self.promise(ask.id);
+    }
+
+    /// Promises their turns to all who have only their own session ahead of them.
+    fn promise(&mut self, id: &str) {
+        let [holder] = self.holders(id)[..] else { return };
+        if !self.requests[&holder].is_for_one_alone() {
+            return;
+        }
+        let mut queue: Vec<_> = self.queue(id).collect();
+        queue.sort_unstable();
+        let queue = queue.into_iter().map(|(_, key)| key);
+        let own = queue.take_while(|key| key.0 == holder.0 && self.requests[key].may_be_promised());
+        for key in own.collect::<Vec<_>>() {
+            let request = self.requests.get_mut(&key).expect("it is in the queue");
+            if self.sessions[key.0].runs && !request.promised {
+                request.promised = true;
+                self.told.push((key, Told::Promised));
+            }
+        }
+    }
+
+    /// Whether a request that could be promised its turn waits directly behind one of its session for
+    /// several ids.
+    pub(super) fn is_behind_several(&self, id: &str) -> bool {
+        let mut queue: Vec<_> = self.queue(id).collect();
+        queue.sort_unstable();
+        queue.windows(2).any(|pair| {
+            let [ahead, behind] = [pair[0].1, pair[1].1];
+            let is_run = ahead.0 == behind.0 && self.sessions[behind.0].runs;
+            let are_several = ids(self.requests[&ahead].ask).len() > 1;
+            is_run && are_several && self.requests[&behind].may_be_promised()
+        })
     }
 
     /// Lets a deferred request hold or wait, unless it is refused.
@@ -210,6 +265,7 @@ impl Model {
         let holds = request.pending().next().is_none();
         if holds {
             request.stage = Stage::Holding;
+            self.promised_turn |= request.promised;
             request.deadline = request.ask.hold_limit.map(|limit| now.after(limit));
         }
         holds
@@ -269,16 +325,20 @@ impl Model {
 
     fn tell(&mut self, key: Key) {
         let request = &self.requests[&key];
-        let Request { ask, stage, place, .. } = request;
-        let (place, id) = (*place, request.pending().next().unwrap_or(ask.id));
-        let waiting = self.waiting(id);
+        let Request { ask, stage, place, promised, .. } = request;
+        let (place, promised) = (*place, *promised);
+        let waiting = self.waiting(request.pending().next().unwrap_or(ask.id));
         let deferred = self.requests.values().filter(|other| other.stage == Stage::Deferred);
         let told = match stage {
             Stage::Deferred => Told::Queued { place, waiting: deferred.count() },
             Stage::Waiting => Told::Queued { place, waiting },
             Stage::Holding => Told::Granted { waiting },
         };
+        let waits = *stage == Stage::Waiting;
         self.told.push((key, told));
+        if waits && promised {
+            self.told.push((key, Told::Promised));
+        }
     }
 
     fn refusal(&self, key: Key, ask: Ask<'static>) -> Option<Refusal> {
@@ -368,34 +428,65 @@ impl Model {
     }
 
     fn reconcile(&mut self, now: Time, session: usize, claims: &[Claim]) {
-        let fits = |claim: &&Claim| {
-            let key = (session, claim.request);
-            self.requests.get(&key).is_some_and(|known| {
-                let lies = claim.tokens().is_some_and(|claimed| {
-                    known.stage != Stage::Holding || claimed != self.tokens_of(key)
-                });
-                same(known.ask, claim.ask) && !lies
-            })
-        };
-        let (known, unknown): (Vec<&Claim>, Vec<&Claim>) = claims.iter().partition(fits);
+        let (known, unknown): (Vec<&Claim>, Vec<&Claim>) =
+            claims.iter().partition(|claim| self.fits(session, claim));
         let known: BTreeSet<u64> = known.into_iter().map(|claim| claim.request).collect();
-        let given_up = self.in_leaving_order(session, |request| !known.contains(&request));
-        known.iter().for_each(|request| self.tell((session, *request)));
+        let passed: BTreeSet<u64> = unknown
+            .iter()
+            .filter(|claim| !known.contains(&claim.request) && self.is_pass(session, claim))
+            .map(|claim| claim.request)
+            .collect();
+        let given_up = self.in_leaving_order(session, |request| {
+            !known.contains(&request) && !passed.contains(&request)
+        });
+        let mut known: Vec<Key> = known.iter().map(|request| (session, *request)).collect();
+        known.sort_unstable_by_key(|key| self.requests[key].place);
+        known.into_iter().for_each(|key| self.tell(key));
         for key in given_up {
             match claims.iter().any(|claim| claim.request == key.1) {
                 true => self.leave(now, key, None),
                 false => self.end(now, key),
             }
         }
-        for &Claim { request, ask, state, .. } in unknown {
+        let passed = self.in_leaving_order(session, |request| passed.contains(&request));
+        let (had_turn, lies): (Vec<Key>, Vec<Key>) =
+            passed.into_iter().partition(|key| self.holds(*key));
+        had_turn.iter().for_each(|key| self.tell(*key));
+        lies.into_iter().for_each(|key| self.leave(now, key, None));
+        for claim in unknown {
+            let &Claim { request, ask, state, .. } = claim;
+            let key = (session, request);
             match state {
-                Claimed::Waiting { .. } => self.lock(now, (session, request), ask),
+                Claimed::Waiting { .. } => self.lock(now, key, ask),
+                Claimed::Held { .. } if had_turn.contains(&key) && self.fits(session, claim) => {}
                 Claimed::Held { .. } => {
                     let reason = Refusal::NotHeld { request };
-                    self.told.push(((session, request), Told::Revoked(reason)));
+                    self.told.push((key, Told::Revoked(reason)));
                 }
             }
         }
+    }
+
+    /// Whether a client may believe a claim.
+    fn fits(&self, session: usize, claim: &Claim) -> bool {
+        let key = (session, claim.request);
+        self.requests.get(&key).is_some_and(|known| {
+            let lies = claim.tokens().is_some_and(|claimed| {
+                known.stage != Stage::Holding || claimed != self.tokens_of(key)
+            });
+            same(known.ask, claim.ask) && !lies
+        })
+    }
+
+    /// Whether a claim is to hold by the token of a promise.
+    pub(super) fn is_pass(&self, session: usize, claim: &Claim) -> bool {
+        let key = (session, claim.request);
+        self.requests.get(&key).is_some_and(|known| {
+            let promised = known.stage == Stage::Waiting && known.promised;
+            promised
+                && same(known.ask, claim.ask)
+                && claim.tokens().is_some_and(|claimed| claimed == self.tokens_of(key))
+        })
     }
 
     /// A session of an earlier run claims a request.
@@ -442,8 +533,8 @@ impl Model {
             return Some(Refusal::LaterHold { token });
         }
         self.tokens.extend(claimed.map(|(id, token)| ((key, id), token)));
-        let (stage, held) = (Stage::Deferred, ids.into_iter().collect());
-        self.requests.insert(key, Request { ask, stage, held, place, deadline: None });
+        let held = ids.into_iter().collect();
+        self.requests.insert(key, Request { held, ..Request::deferred(ask, place, None) });
         self.hold_if_all(now, key);
         self.tell(key);
         None
@@ -511,6 +602,8 @@ impl Model {
                 self.told.push((key, Told::Refused(refusal)));
             } else if self.requests[&key].stage == Stage::Holding {
                 self.tell(key);
+            } else {
+                self.promise(self.requests[&key].ask.id);
             }
         }
     }
@@ -523,6 +616,10 @@ impl Model {
         let leases =
             open.filter_map(|(number, session)| Some((session.lease_end?, 2, (number, 0))));
         window.into_iter().chain(stages).chain(leases).min()
+    }
+
+    pub(super) fn holds(&self, key: Key) -> bool {
+        self.requests.get(&key).is_some_and(|request| request.stage == Stage::Holding)
     }
 
     pub(super) fn holders(&self, id: &str) -> Vec<Key> {
@@ -564,10 +661,21 @@ impl Model {
         }
         // One that has several turns by this holds with the last of them.
         while let Some(key) = turns.pop_front() {
-            if !turns.contains(&key) && self.hold_if_all(now, key) {
+            if !turns.contains(&key) && self.hold_if_all(now, key) && !self.requests[&key].promised
+            {
                 self.tell(key);
+                self.promise(self.requests[&key].ask.id);
             }
         }
+        self.promise_behind_all(&request);
+    }
+
+    /// Promises their turns to those who were behind a request that has left.
+    fn promise_behind_all(&mut self, left: &Request) {
+        let told = self.told.len();
+        let ids = ids(left.ask);
+        ids.iter().for_each(|id| self.promise(id));
+        self.promised_behind_several |= ids.len() > 1 && self.told.len() > told;
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) const LEASE: Duration = Duration::from_secs(9);
 pub(super) enum Op {
     Open {
         leased: bool,
+        /// Whether its client understands runs.
+        runs: bool,
     },
     /// The session is that number of all that were opened, closed ones too, modulo their number.
     Call {
@@ -31,6 +33,8 @@ pub(super) enum Op {
     /// A session comes back, with claims that are as wrong as `lies` says.
     Resume {
         session: usize,
+        /// Whether it has passed a lock on.
+        passes: bool,
         lies: u8,
     },
     /// Something arrives by the connection that a session had before it came back.
@@ -74,12 +78,21 @@ impl Op {
         let (request, more_ids) = (u64::from(request % 6), more_ids(request / 6));
         let call = match kind % 16 {
             0 => return Self::rare(kind / 16, session.into(), request, more),
-            1 => return Self::HandleTimeout,
+            1 if kind < 128 => return Self::HandleTimeout,
+            1 => {
+                return Self::Resume {
+                    session: session.into(),
+                    passes: request % 2 == 1,
+                    lies: more,
+                };
+            }
             2 | 3 => return Self::Pass { time: Duration::from_secs(u64::from(more % 8)) },
-            4 => Call::Close,
+            4 if more.is_multiple_of(8) => Call::Close,
             5 => Call::Cancel { request },
             6 | 7 => Call::Release { request, wrong: u64::from(more % 8 == 7) },
             8 => Call::ReleaseId { id: id(usize::from(more) % (IDS + 1)) },
+            // So many are plain that runs form.
+            4 | 14.. => Call::Lock { request, ask: Ask::exclusive(id(usize::from(kind / 16))) },
             _ => Call::Lock { request, ask: Ask { more_ids, ..ask(kind / 16, more) } },
         };
         Self::Call { session: session.into(), call }
@@ -87,12 +100,12 @@ impl Op {
 
     fn rare(kind: u8, session: usize, request: u64, more: u8) -> Self {
         match kind {
-            0..3 => Self::Open { leased: false },
-            3..7 => Self::Open { leased: true },
+            0..3 => Self::Open { leased: false, runs: false },
+            3..7 => Self::Open { leased: true, runs: kind > 4 },
             7 => Self::Call { session, call: Call::KeepAlive },
             8 if more & 1 == 1 => Self::Late { session },
             8 => Self::Detach { session },
-            9..12 => Self::Resume { session, lies: more },
+            9..12 => Self::Resume { session, passes: request % 2 == 1, lies: more },
             12 => Self::Revoke { session, request },
             13 if more & 4 == 0 => Self::RevokeId { id: id(usize::from(more) % IDS) },
             13 => Self::Expel { session },

@@ -667,7 +667,7 @@ fn administrator() -> Refusal {
 fn claims(beliefs: Vec<Belief>, passes: bool, lies: u8) -> (Vec<model::Claim>, bool) {
     let mut promised =
         beliefs.iter().filter_map(|(claim, promise)| Some((claim.request, (*promise)?)));
-    let passed = if lies & 2 == 0 { promised.next() } else { promised.last() };
+    let passed = if lies & 2 == 0 { promised.next() } else { promised.next_back() };
     let passed = passed.filter(|_| passes);
     let mut claims: Vec<model::Claim> = beliefs.into_iter().map(|(claim, _)| claim).collect();
     if let Some((request, token)) = passed {

@@ -24,6 +24,8 @@ pub(super) struct Client {
     /// When, by its own clock, it sent what opens or resumes the session on this connection.
     asked_at: Duration,
     secret: Secret,
+    /// Whether it understands runs.
+    runs: bool,
     last_request: RequestId,
 }
 
@@ -38,6 +40,8 @@ pub(super) struct OwnSession {
     sent: BTreeMap<u64, Duration>,
     last_number: u64,
     pub(super) requests: BTreeMap<RequestId, Wanted>,
+    /// The tokens by which requests will hold, as this connection said.
+    promises: BTreeMap<RequestId, u64>,
 }
 
 impl OwnSession {
@@ -45,10 +49,24 @@ impl OwnSession {
     fn deadline(&self) -> Duration {
         self.heard_from + self.lease * USED / 100
     }
+
+    /// Lets the first that was promised `id` hold, if nothing that is ahead of it is left. It is only
+    /// called when the client has looked at the clock.
+    fn pass(&mut self, id: &str) {
+        let promised = self.promises.iter().filter(|(request, _)| self.requests[request].id == id);
+        let Some((&request, &token)) = promised.min_by_key(|(_, token)| **token) else { return };
+        let is_ahead =
+            |wanted: &Wanted| wanted.held().any(|(other, held)| other == id && held < token);
+        if !self.requests.values().any(is_ahead) {
+            self.promises.remove(&request);
+            let wanted = self.requests.get_mut(&request).expect("promises are of live requests");
+            wanted.state = Claimed::Held { token };
+        }
+    }
 }
 
 impl Client {
-    pub(super) fn new(pace: u64, secret: u64) -> Self {
+    pub(super) fn new(pace: u64, secret: u64, runs: bool) -> Self {
         Self {
             pace,
             paused_until: 0,
@@ -56,6 +74,7 @@ impl Client {
             connection: None,
             asked_at: Duration::ZERO,
             secret: Secret::new(secret.into()),
+            runs,
             last_request: 0,
         }
     }
@@ -66,12 +85,11 @@ impl Client {
     }
 
     /// What it believes to hold: it looks at its own clock whenever it is asked.
-    pub(super) fn believes(&self, now: u64) -> impl Iterator<Item = (&'static str, Mode)> {
+    pub(super) fn believes(&self, now: u64) -> impl Iterator<Item = (&'static str, Mode, u64)> {
         let clock = self.clock(now);
         let session = self.session.iter().filter(move |session| clock < session.deadline());
         let wanted = session.flat_map(|session| session.requests.values());
-        let held = wanted.filter(|wanted| matches!(wanted.state, Claimed::Held { .. }));
-        held.flat_map(|wanted| wanted.ids().map(|id| (id, wanted.mode)))
+        wanted.flat_map(|wanted| wanted.held().map(|(id, token)| (id, wanted.mode, token)))
     }
 
     /// Declares all lost whose time is over.
@@ -87,16 +105,17 @@ impl Client {
     pub(super) fn connect(&mut self, now: u64, connection: usize) -> ToServer {
         self.asked_at = self.clock(now);
         self.connection = Some((connection, false));
-        let secret = self.secret;
+        let (secret, runs) = (self.secret, self.runs);
         match &mut self.session {
-            None => ToServer::Open { secret },
+            None => ToServer::Open { secret, runs },
             Some(session) => {
                 session.attempts += 1;
                 session.sent.clear();
+                session.promises.clear();
                 let claims =
                     session.requests.iter().map(|(number, wanted)| (*number, wanted.clone()));
                 let (attempt, claims) = (session.attempts, claims.collect());
-                ToServer::Resume { session: session.id, secret, attempt, claims }
+                ToServer::Resume { session: session.id, secret, attempt, runs, claims }
             }
         }
     }
@@ -108,13 +127,21 @@ impl Client {
         Some(ToServer::Lock { request, wanted })
     }
 
-    /// Gives a request up: from then on it does not believe to hold.
+    /// Gives a request up: from then on it does not believe to hold, and passes the lock on if it may.
     pub(super) fn give_up(&mut self, request: RequestId) -> Option<ToServer> {
-        let wanted = self.session.as_mut()?.requests.remove(&request)?;
+        let wanted = self.remove(request)?;
         Some(match wanted.state {
             Claimed::Held { token } => ToServer::Release { request, token },
             Claimed::Waiting { .. } => ToServer::Cancel { request },
         })
+    }
+
+    fn remove(&mut self, request: RequestId) -> Option<Wanted> {
+        let session = self.session.as_mut()?;
+        session.promises.remove(&request);
+        let wanted = session.requests.remove(&request)?;
+        wanted.ids().for_each(|id| session.pass(id));
+        Some(wanted)
     }
 
     pub(super) fn keep_alive(&mut self, now: u64) -> Option<ToServer> {
@@ -156,11 +183,8 @@ impl Client {
                 let known = self.set(request, Claimed::Waiting { place: Some(place) }, Vec::new());
                 return (!known).then_some(ToServer::Cancel { request });
             }
-            ToClient::Over { request } => {
-                if let Some(session) = &mut self.session {
-                    session.requests.remove(&request);
-                }
-            }
+            ToClient::Promised { request, token } => self.promised(request, token),
+            ToClient::Over { request } => drop(self.remove(request)),
         }
         None
     }
@@ -180,11 +204,16 @@ impl Client {
         match &mut self.session {
             Some(session) => session.heard_from = session.heard_from.max(heard_from),
             None => {
-                let (sent, requests) = (BTreeMap::new(), BTreeMap::new());
-                let (attempts, last_number) = (0, 0);
-                let session =
-                    OwnSession { id, attempts, lease, heard_from, sent, last_number, requests };
-                self.session = Some(session);
+                self.session = Some(OwnSession {
+                    id,
+                    attempts: 0,
+                    lease,
+                    heard_from,
+                    sent: BTreeMap::new(),
+                    last_number: 0,
+                    requests: BTreeMap::new(),
+                    promises: BTreeMap::new(),
+                });
             }
         }
     }
@@ -196,14 +225,29 @@ impl Client {
         }
     }
 
-    /// Notes how far a request came, if it is live.
+    /// Notes how far a request came, if it is live. That it waits is old if a lock was passed on to it.
     fn set(&mut self, request: RequestId, state: Claimed, more_tokens: Vec<u64>) -> bool {
-        let requests = self.session.as_mut().map(|session| &mut session.requests);
-        let wanted = requests.and_then(|requests| requests.get_mut(&request));
-        let is_live = wanted.is_some();
-        if let Some(wanted) = wanted {
-            (wanted.state, wanted.more_tokens) = (state, more_tokens);
+        let Some(session) = &mut self.session else { return false };
+        let Some(wanted) = session.requests.get_mut(&request) else { return false };
+        match (state, wanted.state) {
+            (Claimed::Waiting { .. }, Claimed::Held { .. }) => {}
+            (Claimed::Waiting { .. }, Claimed::Waiting { .. }) => wanted.state = state,
+            (Claimed::Held { .. }, _) => {
+                session.promises.remove(&request);
+                (wanted.state, wanted.more_tokens) = (state, more_tokens);
+            }
         }
-        is_live
+        true
+    }
+
+    /// Notes a promise, unless its request is over or has had its turn.
+    fn promised(&mut self, request: RequestId, token: u64) {
+        let Some(session) = &mut self.session else { return };
+        let Some(wanted) = session.requests.get(&request) else { return };
+        if matches!(wanted.state, Claimed::Waiting { .. }) {
+            let id = wanted.id;
+            session.promises.insert(request, token);
+            session.pass(id);
+        }
     }
 }

@@ -2,15 +2,21 @@
 //!
 //! Messages are late, repeated and lost with their connection, whose end each side notices in its own
 //! time; clocks run at their own pace, timers come late; clients crash and pause, the server restarts.
+//! Some clients lock several ids at once, some pass a lock on among their own requests.
 //! After each step, nobody believes to hold what another has alone, turns come in order, also those of
-//! requests that wait for others of their ids, tokens rise, and nobody holds past its lease. In the end everybody was served or refused, and nothing is left.
+//! requests that wait for others of their ids, tokens rise, and nobody holds past its lease. In the end
+//! everybody was served or refused, and nothing is left.
 
 mod client;
 mod random;
 mod server;
 mod wire;
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    time::Duration,
+};
 
 use lockcore::{Mode, manager::Claimed};
 
@@ -22,6 +28,9 @@ use self::{
 };
 
 const IDS: [&str; 3] = ["a", "b", "c"];
+
+/// Whether somebody holds exclusively.
+type Alone = bool;
 
 /// What a request for several ids is for beside the first of them, which is that of [`IDS`].
 const MORE_IDS: [[&[&str]; 3]; IDS.len()] =
@@ -54,6 +63,8 @@ struct World {
     server: Server,
     clients: Vec<Client>,
     connections: Vec<Connection>,
+    /// By which tokens anybody ever believed to hold an id.
+    believed: BTreeMap<&'static str, BTreeSet<(Alone, u64)>>,
     trace: bool,
 }
 
@@ -62,9 +73,10 @@ impl World {
         let mut random = Random::new(seed);
         let server = Server::new(random.within(990, 1010));
         let clients = (0..random.within(2, 4))
-            .map(|_| Client::new(random.within(990, 1010), random.next()))
+            .map(|_| Client::new(random.within(990, 1010), random.next(), random.percent(70)))
             .collect();
-        Self { random, now: 0, server, clients, connections: Vec::new(), trace }
+        let (connections, believed) = Default::default();
+        Self { random, now: 0, server, clients, connections, believed, trace }
     }
 
     fn step(&mut self) {
@@ -186,7 +198,7 @@ impl World {
         let more_ids = MORE_IDS[id][random.index(MORE_IDS[id].len())];
         let wanted = Wanted {
             id: IDS[id],
-            more_ids: if random.percent(40) { more_ids } else { &[] },
+            more_ids: if random.percent(30) { more_ids } else { &[] },
             mode: if random.percent(70) { Mode::Exclusive } else { Mode::Shared },
             wait_limit: wait_limit.map(Duration::from_secs),
             owner: random.percent(50).then(|| random.below(2)),
@@ -244,7 +256,7 @@ impl World {
             self.say("client pauses", number, &self.clients[number].paused_until);
         } else {
             let (pace, secret) = (self.clients[number].pace, self.random.next());
-            self.clients[number] = Client::new(pace, secret);
+            self.clients[number] = Client::new(pace, secret, self.random.percent(70));
             self.say("client crashes", number, &());
         }
     }
@@ -263,14 +275,23 @@ impl World {
         self.say("server starts", self.server.start as usize, &());
     }
 
-    /// Nobody believes to hold what another has alone.
-    fn check(&self) {
+    /// Nobody believes to hold what another has alone, and whoever begins to believe so has a greater
+    /// token than all before that do not go with it.
+    fn check(&mut self) {
         for id in IDS {
             let believers = self.clients.iter().flat_map(|client| client.believes(self.now));
-            let modes: Vec<Mode> =
-                believers.filter(|(held, _)| *held == id).map(|(_, mode)| mode).collect();
-            let alone = modes.len() <= 1 || !modes.contains(&Mode::Exclusive);
-            assert!(alone, "{} clients believe to hold {id}: {modes:?}", modes.len());
+            let holds = believers.filter(|(held, ..)| *held == id);
+            let holds: Vec<(Alone, u64)> =
+                holds.map(|(_, mode, token)| (mode == Mode::Exclusive, token)).collect();
+            let together = holds.len() <= 1 || holds.iter().all(|(alone, _)| !alone);
+            assert!(together, "{} clients believe to hold {id}: {holds:?}", holds.len());
+            let believed = self.believed.entry(id).or_default();
+            for (alone, token) in holds {
+                let rivals = believed.iter().filter(|(other, _)| alone || *other);
+                let rival = rivals.map(|(_, rival)| *rival).max().unwrap_or_default();
+                let begins = believed.insert((alone, token));
+                assert!(!begins || token > rival, "a hold of {id} by {token} follows {rival}");
+            }
         }
     }
 

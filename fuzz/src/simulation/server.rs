@@ -128,14 +128,14 @@ impl Server {
         let clock = self.clock(now);
         let Some(manager) = &mut self.manager else { return };
         let opened = match message {
-            ToServer::Open { secret } => {
-                Some(manager.open(clock, Open { lease: LEASE, secret, runs: false }))
+            ToServer::Open { secret, runs } => {
+                Some(manager.open(clock, Open { lease: LEASE, secret, runs }))
             }
-            ToServer::Resume { session, secret, attempt, claims } => {
+            ToServer::Resume { session, secret, attempt, runs, claims } => {
                 let claims: Vec<Claim<'_>> =
                     claims.iter().map(|(request, wanted)| wanted.claim(*request)).collect();
-                let resume =
-                    Resume { session, secret, attempt, lease: LEASE, runs: false, claims: &claims };
+                let (lease, claims) = (LEASE, &claims[..]);
+                let resume = Resume { session, secret, attempt, lease, runs, claims };
                 Some(manager.resume(clock, resume))
             }
             ToServer::KeepAlive { .. }
@@ -244,7 +244,7 @@ impl Witness {
             Outcome::Granted { id, token, more, .. } => {
                 self.hear_granted(manager, key, iter::once(&(id.clone(), *token)).chain(more));
             }
-            Outcome::Promised { .. } => unreachable!("no session is opened with runs"),
+            Outcome::Promised { id, token } => self.hear_promised(manager, key, known(id), *token),
             Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
                 self.places.remove(&key);
             }
@@ -261,7 +261,7 @@ impl Witness {
         // One that never waited overtakes whoever was told before to wait.
         let place = self.places.remove(&key).unwrap_or(u64::MAX);
         for (id, token) in held {
-            let id = IDS.into_iter().find(|known| *known == &**id).expect("an id of the world");
+            let id = known(id);
             if self.note_token(id, *token) {
                 assert_eq!(self.overtaken(manager, id, place), None, "{key:?} overtakes at {id}");
             }
@@ -298,6 +298,46 @@ impl Witness {
             waiter.place < place && told == Some(&waiter.place)
         })
     }
+
+    /// Whoever is promised a turn has only its own session ahead of it, by requests for one id.
+    fn hear_promised(
+        &mut self,
+        manager: &LockManager,
+        key: (SessionId, RequestId),
+        id: &'static str,
+        token: u64,
+    ) {
+        self.note_token(id, token);
+        let queue = queue(manager, id);
+        // One that has had its turn, or has left, by the same call is not there.
+        if let Some(at) = queue.iter().position(|waiter| *waiter == key) {
+            let ahead = [holders(manager, id), queue[..at].to_vec()].concat();
+            let stranger =
+                ahead.iter().find(|other| other.0 != key.0 || !is_for_one(manager, other));
+            assert_eq!(stranger, None, "{key:?} is promised a turn of {id} behind a stranger");
+        }
+    }
+}
+
+/// An id of the world by its name.
+fn known(id: &str) -> &'static str {
+    IDS.into_iter().find(|known| *known == id).expect("an id of the world")
+}
+
+/// Who holds an id.
+fn holders(manager: &LockManager, id: &str) -> Vec<(SessionId, RequestId)> {
+    manager.holders(id).map(|holder| (holder.session, holder.request)).collect()
+}
+
+/// Who waits for an id, from head to tail.
+fn queue(manager: &LockManager, id: &str) -> Vec<(SessionId, RequestId)> {
+    manager.queue(id).map(|waiter| (waiter.session, waiter.request)).collect()
+}
+
+/// Returns whether a request is for one id alone.
+fn is_for_one(manager: &LockManager, request: &(SessionId, RequestId)) -> bool {
+    let uses = |id| [holders(manager, id), queue(manager, id)].concat().contains(request);
+    IDS.into_iter().filter(|id| uses(id)).count() == 1
 }
 
 fn to_client(event: Event) -> ToClient {
@@ -309,7 +349,7 @@ fn to_client(event: Event) -> ToClient {
                 ToClient::Granted { request, token, more_tokens }
             }
             Outcome::Queued { place, .. } => ToClient::Queued { request, place },
-            Outcome::Promised { .. } => unreachable!("no session is opened with runs"),
+            Outcome::Promised { token, .. } => ToClient::Promised { request, token },
             Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
                 ToClient::Over { request }
             }

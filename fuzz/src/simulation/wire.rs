@@ -30,6 +30,15 @@ impl Wanted {
         Claim { request, ask: self.ask(), state: self.state, more_tokens: &self.more_tokens }
     }
 
+    /// The ids that it holds, with its tokens.
+    pub(super) fn held(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let (first, more) = match self.state {
+            Claimed::Held { token } => (Some(token), &*self.more_tokens),
+            Claimed::Waiting { .. } => (None, &[][..]),
+        };
+        self.ids().zip(first.into_iter().chain(more.iter().copied()))
+    }
+
     pub(super) fn ids(&self) -> impl Iterator<Item = &'static str> {
         iter::once(self.id).chain(self.more_ids.iter().copied())
     }
@@ -39,11 +48,13 @@ impl Wanted {
 pub(super) enum ToServer {
     Open {
         secret: Secret,
+        runs: bool,
     },
     Resume {
         session: SessionId,
         secret: Secret,
         attempt: u64,
+        runs: bool,
         claims: Vec<(RequestId, Wanted)>,
     },
     /// Answered with the same number.
@@ -81,6 +92,10 @@ pub(super) enum ToClient {
     Queued {
         request: RequestId,
         place: u64,
+    },
+    Promised {
+        request: RequestId,
+        token: u64,
     },
     /// Released, refused, revoked: the request is over.
     Over {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Debug, fs, path::Path};
 
-use lockcore_fuzz::{events::Events, interleavings, manager};
+use lockcore_fuzz::{events::Events, interleavings, manager, wire};
 
 /// The files of a directory of this package by name; none if there is no such directory.
 fn files(directory: &str) -> BTreeMap<String, Vec<u8>> {
@@ -61,12 +61,14 @@ fn noise_meets_all<E: Copy + Debug + Ord>(all: &[E], run: impl Fn(&[u8]) -> Even
 fn past_crashes_stay_away() {
     replay("regressions/interleavings", |bytes| drop(interleavings::run(bytes)));
     replay("regressions/manager", |bytes| drop(manager::run(bytes)));
+    replay("regressions/wire", |bytes| drop(wire::run(bytes)));
 }
 
 #[test]
 fn the_corpus_finds_nothing() {
     replay("corpus/interleavings", |bytes| drop(interleavings::run(bytes)));
     replay("corpus/manager", |bytes| drop(manager::run(bytes)));
+    replay("corpus/wire", |bytes| drop(wire::run(bytes)));
 }
 
 #[test]
@@ -77,6 +79,16 @@ fn each_event_of_interleavings_has_a_seed() {
 #[test]
 fn each_event_of_the_manager_has_a_seed() {
     each_has_a_seed(manager::Met::ALL, "manager", manager::run);
+}
+
+#[test]
+fn each_event_on_the_wire_has_a_seed() {
+    each_has_a_seed(wire::Met::ALL, "wire", wire::run);
+}
+
+#[test]
+fn noise_meets_every_event_on_the_wire() {
+    noise_meets_all(wire::Met::ALL, wire::run);
 }
 
 #[test]

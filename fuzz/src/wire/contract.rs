@@ -71,7 +71,7 @@ impl Contract {
         }
         match told {
             Told::Queued(v1::Queued { request, place }) => self.queued(*request, *place),
-            Told::Granted(v1::Granted { request, token }) => self.granted(*request, *token),
+            Told::Granted(v1::Granted { request, token, .. }) => self.granted(*request, *token),
             Told::Released(v1::Released { request }) => self.released(*request),
             Told::Revoked(v1::Revoked { request, .. }) => {
                 let stage = self.stage(*request);
@@ -161,6 +161,7 @@ impl Contract {
             Reason::IdEmpty(_)
             | Reason::IdTooLong(_)
             | Reason::TooManyIds(_)
+            | Reason::TooManyIdsOfRequest(_)
             | Reason::TooManyWaiters(_)
             | Reason::TooManyRequests(_)
             | Reason::TooManyWaitersOfSession(_)

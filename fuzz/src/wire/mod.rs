@@ -395,7 +395,8 @@ impl World {
                 0 => State::Place(number),
                 _ => State::Token(number),
             };
-            v1::Claim { lock: Some(lock(say, say.request + at as u64)), state: Some(state) }
+            let lock = Some(lock(say, say.request + at as u64));
+            v1::Claim { lock, state: Some(state), more_tokens: Vec::new() }
         };
         (0..count).map(claim).collect()
     }
@@ -447,6 +448,7 @@ fn lock(say: &Say, request: u64) -> v1::Lock {
         wait_limit_ms: limit(say.more / 8),
         hold_limit_ms: limit(say.number / 8).filter(|limit| *limit > 0),
         owner: (say.more % 4 == 3).then_some(u64::from(say.number % 3)),
+        more_ids: Vec::new(),
     }
 }
 

@@ -256,7 +256,9 @@ impl Server {
                 self.view.last.1 = self.view.last.1.max(place);
                 ToClient::Queued { request, place }
             }
-            Outcome::Promised { .. } => unreachable!("no client here understands runs"),
+            Outcome::Promised { .. } | Outcome::PromisedTurn { .. } => {
+                unreachable!("no client here understands runs")
+            }
             Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
                 ToClient::Over { request }
             }

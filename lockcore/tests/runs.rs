@@ -75,16 +75,16 @@ fn a_client_that_does_not_understand_runs_is_promised_nothing() {
 }
 
 #[test]
-fn a_promised_turn_comes_by_its_token_and_without_a_word() {
+fn a_promised_turn_comes_by_its_token() {
     let mut manager = Manager::new();
     let (session, tokens) = run_up_to(&mut manager, 3);
     manager.release(1, session, 1, tokens[1]);
-    assert_eq!(manager.said(), [Released(1, 1)]);
+    assert_eq!(manager.said(), [Released(1, 1), PromisedTurn(1, 2)]);
     assert_eq!(holders(&manager), [(1, 2, tokens[2])]);
     manager.release(1, session, 2, tokens[2]);
     assert_eq!(holders(&manager), [(1, 3, tokens[3])]);
     manager.release(1, session, 3, tokens[3]);
-    assert_eq!(manager.said(), [Released(1, 2), Released(1, 3)]);
+    assert_eq!(manager.said(), [Released(1, 2), PromisedTurn(1, 3), Released(1, 3)]);
     assert_eq!(manager.status(), None);
 }
 
@@ -124,7 +124,7 @@ fn a_stranger_in_between_breaks_a_run_and_has_its_turn_in_order() {
     manager.release(1, session, 1, tokens[1]);
     manager.release(1, session, 2, tokens[2]);
     let (said, token) = manager.said_with_token();
-    assert_eq!(said, [Released(1, 1), Released(1, 2), Granted(2, 1)]);
+    assert_eq!(said, [Released(1, 1), PromisedTurn(1, 2), Released(1, 2), Granted(2, 1)]);
     assert!(token > tokens[2], "tokens rise over a run and whoever comes after it");
     manager.release(1, stranger, 1, token);
     let (said, last) = manager.said_with_token();
@@ -167,7 +167,7 @@ fn a_cancel_in_the_middle_of_a_run_leaves_the_others_their_promises() {
     manager.cancel(1, session, 2);
     manager.release(1, session, 1, tokens[1]);
     let cancelled = |request| Refused(1, request, Refusal::Cancelled);
-    assert_eq!(manager.said(), [cancelled(3), cancelled(2), Released(1, 1)]);
+    assert_eq!(manager.said(), [cancelled(3), cancelled(2), Released(1, 1), PromisedTurn(1, 4)]);
     assert_eq!(holders(&manager), [(1, 4, tokens[4])]);
 }
 
@@ -213,7 +213,7 @@ fn a_hold_limit_counts_from_when_the_pass_is_heard() {
     manager.said();
     manager.release(3, session, 1, tokens[1]);
     manager.timeout(7);
-    assert_eq!(manager.said(), [Released(1, 1)]);
+    assert_eq!(manager.said(), [Released(1, 1), PromisedTurn(1, 2)]);
     manager.timeout(8);
     let passed = Refusal::HoldLimit { limit: std::time::Duration::from_secs(5) };
     assert_eq!(manager.said(), [Revoked(1, 2, passed)]);
@@ -228,7 +228,7 @@ fn a_hold_limit_ahead_that_passes_brings_the_promised_turn() {
     let (_, token) = manager.said_with_token();
     manager.timeout(5);
     let passed = Refusal::HoldLimit { limit: std::time::Duration::from_secs(5) };
-    assert_eq!(manager.said(), [Revoked(1, 1, passed)]);
+    assert_eq!(manager.said(), [Revoked(1, 1, passed), PromisedTurn(1, 2)]);
     assert_eq!(holders(&manager), [(1, 2, token)]);
 }
 
@@ -240,7 +240,7 @@ fn an_administrator_may_end_a_promised_request() {
     manager.0.check();
     manager.release(1, session, 1, tokens[1]);
     let reason = Refusal::Administrator { note: "note".into() };
-    assert_eq!(manager.said(), [Refused(1, 2, reason), Released(1, 1)]);
+    assert_eq!(manager.said(), [Refused(1, 2, reason), Released(1, 1), PromisedTurn(1, 3)]);
     assert_eq!(holders(&manager), [(1, 3, tokens[3])]);
 }
 
@@ -281,7 +281,8 @@ fn a_repeated_request_is_promised_its_turn_again() {
     assert_eq!(manager.said_with_token(), (vec![Queued(1, 2, 1), Promised(1, 2)], tokens[2]));
     manager.release(1, session, 1, tokens[1]);
     manager.lock(1, session, 2, exclusive());
-    assert_eq!(manager.said_with_token(), (vec![Released(1, 1), Granted(1, 2)], tokens[2]));
+    let again = vec![Released(1, 1), PromisedTurn(1, 2), Granted(1, 2)];
+    assert_eq!(manager.said_with_token(), (again, tokens[2]));
 }
 
 #[test]
@@ -356,7 +357,8 @@ fn a_client_comes_back_that_has_passed_the_lock_over_one_that_it_cancelled() {
     manager.resume(2, session.session(), 1, &[held(3, tokens[3])]).unwrap();
     let over = Ended(1, stale(session.session()));
     let cancelled = Refused(1, 2, Refusal::Cancelled);
-    assert_eq!(manager.said(), [over, cancelled, Released(1, 1), Granted(1, 3)]);
+    let (released, turn) = (Released(1, 1), PromisedTurn(1, 3));
+    assert_eq!(manager.said(), [over, cancelled, released, turn, Granted(1, 3)]);
     assert_eq!((holders(&manager), queue(&manager)), (vec![(1, 3, tokens[3])], vec![(2, 1)]));
 }
 
@@ -368,7 +370,8 @@ fn a_release_that_follows_the_resume_passes_the_lock_on() {
     let claims = [held(1, tokens[1]), waiting(2, None)];
     let session = manager.resume(2, session.session(), 1, &claims).unwrap();
     manager.release(2, session, 1, tokens[1]);
-    let said = [Granted(1, 1), Queued(1, 2, 1), Promised(1, 2), Released(1, 1)];
+    let told = [Granted(1, 1), Queued(1, 2, 1), Promised(1, 2)];
+    let said = [&told[..], &[Released(1, 1), PromisedTurn(1, 2)]].concat();
     assert_eq!(manager.said(), said);
     assert_eq!(holders(&manager), [(1, 2, tokens[2])]);
 }
@@ -398,7 +401,8 @@ fn of_two_that_claim_to_have_had_their_turns_only_the_first_has() {
     manager.resume(1, session.session(), 1, &claims).unwrap();
     let lost = Revoked(1, 3, Refusal::NotHeld { request: 3 });
     let over = Ended(1, stale(session.session()));
-    assert_eq!(manager.said(), [over, Released(1, 1), Granted(1, 2), lost]);
+    let turn = PromisedTurn(1, 2);
+    assert_eq!(manager.said(), [over, Released(1, 1), turn, Granted(1, 2), lost]);
     assert_eq!((holders(&manager), queue(&manager)), (vec![(1, 2, tokens[2])], vec![]));
 }
 
@@ -408,7 +412,8 @@ fn a_claim_to_hold_by_what_was_not_promised_is_none() {
     let (session, tokens) = run_up_to(&mut manager, 2);
     manager.resume(1, session.session(), 1, &[held(2, tokens[2] + 1)]).unwrap();
     let lost = Revoked(1, 2, Refusal::NotHeld { request: 2 });
-    assert_eq!(manager.said(), [Ended(1, stale(session.session())), Released(1, 1), lost]);
+    let over = Ended(1, stale(session.session()));
+    assert_eq!(manager.said(), [over, Released(1, 1), lost]);
     assert_eq!(manager.status(), None);
 }
 
@@ -482,7 +487,7 @@ fn a_request_behind_the_release_that_it_followed_closes_no_circle() {
     manager.said();
     manager.release(1, one, 1, token);
     manager.lock(1, one, 3, ask("b", 1));
-    assert_eq!(manager.said(), [Released(1, 1), Queued(1, 3, 1)]);
+    assert_eq!(manager.said(), [Released(1, 1), PromisedTurn(1, 2), Queued(1, 3, 1)]);
 }
 
 #[test]
@@ -518,7 +523,8 @@ fn a_request_for_several_ids_in_between_breaks_a_run() {
     manager.release(1, session, 1, tokens[1]);
     manager.release(1, session, 2, tokens[2]);
     let (said, token) = manager.said_with_token();
-    assert_eq!(said, [Released(1, 1), Released(1, 2), Granted(1, 3)], "it had no promise");
+    let turns = [Released(1, 1), PromisedTurn(1, 2), Released(1, 2), Granted(1, 3)];
+    assert_eq!(said, turns, "it had no promise");
     assert!(token > tokens[2]);
     manager.release(1, session, 3, token);
     let (said, last) = manager.said_with_token();
@@ -570,7 +576,7 @@ fn a_request_for_several_ids_that_leaves_makes_a_run_whole_at_each_of_them() {
     let cancelled = Refused(1, 3, Refusal::Cancelled);
     assert_eq!(said, [cancelled, Promised(1, 4), Promised(1, 5), Promised(1, 6)]);
     manager.release(1, session, 1, tokens[1]);
-    assert_eq!(manager.said(), [Released(1, 1)], "the turn was promised");
+    assert_eq!(manager.said(), [Released(1, 1), PromisedTurn(1, 4)]);
     manager.cancel(1, session, 2);
     let holder = manager.0.holders("other").next().map(|holder| (holder.request, holder.token));
     assert_eq!(holder, Some((6, last)), "by the promised token");

@@ -41,6 +41,7 @@ impl Desk {
             Outcome::Refused(refusal) => Err(refusal),
             Outcome::Queued { .. }
             | Outcome::Promised { .. }
+            | Outcome::PromisedTurn { .. }
             | Outcome::Released { .. }
             | Outcome::Revoked { .. } => return,
         };

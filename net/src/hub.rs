@@ -254,6 +254,8 @@ impl Desk {
                 Event::Request { link, request, outcome } if link == self.callers => {
                     self.answer(request, outcome);
                 }
+                // Its client knows.
+                Event::Request { outcome: Outcome::PromisedTurn { .. }, .. } => {}
                 Event::Request { link, .. } => {
                     if let Some(outlet) = self.outlets.get(&link) {
                         outlet.tell(event);
@@ -320,6 +322,9 @@ fn log(event: &Event) {
             for (id, token) in more {
                 debug!(%session, request, token, "locking {} with it", id.escape_debug());
             }
+        }
+        Outcome::PromisedTurn { id, token, waiting } => {
+            debug!(%session, request, token, "locking {} buffer: {waiting}", id.escape_debug());
         }
         Outcome::Promised { id, token } => {
             debug!(%session, request, token, "promising {}", id.escape_debug());

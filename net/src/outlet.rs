@@ -173,9 +173,10 @@ fn of_outcome(outcome: &Outcome) -> usize {
             let of_each = more.iter().map(|held| size_of_val(held) + held.0.len());
             id.len() + of_each.sum::<usize>()
         }
-        Outcome::Queued { id, .. } | Outcome::Promised { id, .. } | Outcome::Released { id } => {
-            id.len()
-        }
+        Outcome::Queued { id, .. }
+        | Outcome::Promised { id, .. }
+        | Outcome::PromisedTurn { id, .. }
+        | Outcome::Released { id } => id.len(),
         Outcome::Revoked { id, reason } => id.len() + of_reason(reason),
         Outcome::Refused(reason) => of_reason(reason),
     }

@@ -584,7 +584,6 @@ impl World {
             self.met.met(Met::of(told));
             self.note_several(*key, told);
         }
-        self.met.met_if(mem::take(&mut self.model.promised_turn), Met::PromisedTurn);
         let behind_several = mem::take(&mut self.model.promised_behind_several);
         self.met.met_if(behind_several, Met::PromisedBehindSeveral);
         assert_eq!(told, mem::take(&mut self.model.told), "what the sessions are told");
@@ -636,6 +635,7 @@ fn tokens(outcome: &Outcome) -> Vec<(Arc<str>, u64)> {
         }
         Outcome::Promised { id, token } => vec![(id.clone(), *token)],
         Outcome::Queued { .. }
+        | Outcome::PromisedTurn { .. }
         | Outcome::Released { .. }
         | Outcome::Revoked { .. }
         | Outcome::Refused(_) => Vec::new(),
@@ -648,6 +648,7 @@ fn told(outcome: Outcome, session: SessionId) -> Told {
         Outcome::Granted { waiting, .. } => Told::Granted { waiting },
         Outcome::Queued { place, waiting, .. } => Told::Queued { place, waiting },
         Outcome::Promised { .. } => Told::Promised,
+        Outcome::PromisedTurn { waiting, .. } => Told::PromisedTurn { waiting },
         Outcome::Released { .. } => Told::Released,
         Outcome::Revoked { reason, .. } => Told::Revoked(reason),
         Outcome::Refused(Refusal::Deadlock { circle }) => {
@@ -719,6 +720,7 @@ impl Met {
             Told::Granted { .. } => Self::Granted,
             Told::Queued { .. } => Self::Queued,
             Told::Promised => Self::Promised,
+            Told::PromisedTurn { .. } => Self::PromisedTurn,
             Told::Released => Self::Released,
             Told::Revoked(refusal) | Told::Refused(refusal) | Told::Ended(refusal) => {
                 Self::of_refusal(refusal)

@@ -45,6 +45,7 @@ pub(super) enum Told {
     Granted { waiting: usize },
     Queued { place: u64, waiting: usize },
     Promised,
+    PromisedTurn { waiting: usize },
     Released,
     Revoked(Refusal),
     Refused(Refusal),
@@ -60,8 +61,6 @@ pub(super) struct Model {
     pub(super) told: Vec<(Key, Told)>,
     /// The token by which a request holds an id, as far as it was told or seen, or was promised its turn.
     pub(super) tokens: BTreeMap<(Key, &'static str), u64>,
-    /// A promised turn came.
-    pub(super) promised_turn: bool,
     /// Whoever was behind a request for several ids was promised its turn when that left.
     pub(super) promised_behind_several: bool,
     places: u64,
@@ -265,7 +264,6 @@ impl Model {
         let holds = request.pending().next().is_none();
         if holds {
             request.stage = Stage::Holding;
-            self.promised_turn |= request.promised;
             request.deadline = request.ask.hold_limit.map(|limit| now.after(limit));
         }
         holds
@@ -661,13 +659,23 @@ impl Model {
         }
         // One that has several turns by this holds with the last of them.
         while let Some(key) = turns.pop_front() {
-            if !turns.contains(&key) && self.hold_if_all(now, key) && !self.requests[&key].promised
-            {
-                self.tell(key);
-                self.promise(self.requests[&key].ask.id);
+            if !turns.contains(&key) && self.hold_if_all(now, key) {
+                self.tell_turn(key);
             }
         }
         self.promise_behind_all(&request);
+    }
+
+    /// Tells a request that it has its turn, which may have been promised.
+    fn tell_turn(&mut self, key: Key) {
+        let Request { ask, promised, .. } = &self.requests[&key];
+        let id = ask.id;
+        if *promised {
+            let waiting = self.waiting(id);
+            return self.told.push((key, Told::PromisedTurn { waiting }));
+        }
+        self.tell(key);
+        self.promise(id);
     }
 
     /// Promises their turns to those who were behind a request that has left.

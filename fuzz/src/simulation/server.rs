@@ -208,7 +208,7 @@ impl Server {
                 if let Event::Ended { link, .. } = event {
                     self.connections.remove(&link);
                 }
-                connections[connection].to_client.push_back(to_client(event));
+                connections[connection].to_client.extend(to_client(event));
             }
         }
         manager.check();
@@ -244,6 +244,7 @@ impl Witness {
             Outcome::Granted { id, token, more, .. } => {
                 self.hear_granted(manager, key, iter::once(&(id.clone(), *token)).chain(more));
             }
+            Outcome::PromisedTurn { id, .. } => self.hear_turn(manager, key, known(id)),
             Outcome::Promised { id, token } => self.hear_promised(manager, key, known(id), *token),
             Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
                 self.places.remove(&key);
@@ -266,6 +267,12 @@ impl Witness {
                 assert_eq!(self.overtaken(manager, id, place), None, "{key:?} overtakes at {id}");
             }
         }
+    }
+
+    /// A turn that was promised has come.
+    fn hear_turn(&mut self, manager: &LockManager, key: (SessionId, RequestId), id: &'static str) {
+        let place = self.places.remove(&key).unwrap_or(u64::MAX);
+        assert_eq!(self.overtaken(manager, id, place), None, "{key:?} overtakes at {id}");
     }
 
     /// What is held while others of the ids are waited for is not told, and in the same order.
@@ -340,19 +347,22 @@ fn is_for_one(manager: &LockManager, request: &(SessionId, RequestId)) -> bool {
     IDS.into_iter().filter(|id| uses(id)).count() == 1
 }
 
-fn to_client(event: Event) -> ToClient {
-    match event {
-        Event::Ended { reason, .. } => ToClient::Ended { reason },
-        Event::Request { request, outcome, .. } => match outcome {
-            Outcome::Granted { token, more, .. } => {
-                let more_tokens = more.iter().map(|(_, token)| *token).collect();
-                ToClient::Granted { request, token, more_tokens }
-            }
-            Outcome::Queued { place, .. } => ToClient::Queued { request, place },
-            Outcome::Promised { token, .. } => ToClient::Promised { request, token },
-            Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
-                ToClient::Over { request }
-            }
-        },
+/// What a client is told, if it is told anything.
+fn to_client(event: Event) -> Option<ToClient> {
+    let (request, outcome) = match event {
+        Event::Ended { reason, .. } => return Some(ToClient::Ended { reason }),
+        Event::Request { request, outcome, .. } => (request, outcome),
+    };
+    match outcome {
+        Outcome::Granted { token, more, .. } => {
+            let more_tokens = more.iter().map(|(_, token)| *token).collect();
+            Some(ToClient::Granted { request, token, more_tokens })
+        }
+        Outcome::Queued { place, .. } => Some(ToClient::Queued { request, place }),
+        Outcome::Promised { token, .. } => Some(ToClient::Promised { request, token }),
+        Outcome::PromisedTurn { .. } => None,
+        Outcome::Refused(_) | Outcome::Released { .. } | Outcome::Revoked { .. } => {
+            Some(ToClient::Over { request })
+        }
     }
 }

@@ -103,7 +103,7 @@ impl Contract {
 
     /// The answers to claims have been told: of what they do not say, nothing is live.
     fn opened(&mut self) {
-        assert_eq!(self.claimed, [], "claims are answered before");
+        assert!(self.claimed.is_empty(), "claims are answered before: {:?}", self.claimed);
         self.came_back = false;
     }
 

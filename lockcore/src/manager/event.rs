@@ -11,9 +11,9 @@ use super::{Link, Refusal, RequestId};
 /// answer that is asked for again, by a repeated request or by resuming, is the same answer.
 ///
 /// In a session that understands runs, [`Promised`](Outcome::Promised) may come after
-/// [`Queued`](Outcome::Queued), once on each connection: it is `Granted` in advance, and no `Granted`
-/// follows when the turn comes. `Refused` may still follow, while what is ahead is not over. Where a
-/// request holds already, resuming and repeating say `Granted`, by the token that was promised.
+/// [`Queued`](Outcome::Queued), once on each connection. Then [`PromisedTurn`](Outcome::PromisedTurn)
+/// or `Refused` follows, and `Granted` only where the request holds already when the client resumes or
+/// repeats it, by the token that was promised.
 ///
 /// Two refusals answer a call and leave a live request of that number as it is:
 /// [`RequestInUse`](Refusal::RequestInUse) and [`WrongToken`](Refusal::WrongToken); so does
@@ -76,7 +76,7 @@ pub enum Outcome {
         waiting: usize,
     },
     /// It has to wait only for requests of its own session, which are all that is ahead of it: once
-    /// they are over, it holds by this token, and nothing more is said.
+    /// they are over, it holds by this token. Its client lets it hold without being told.
     ///
     /// Each of those ahead holds or was promised its turn before, by a lesser token. The promise goes
     /// for the connection that it is told on; it ends with the request, and with the session. Requests
@@ -86,6 +86,16 @@ pub enum Outcome {
         id: Arc<str>,
         /// The fencing token that it will hold by.
         token: u64,
+    },
+    /// The turn that it was promised has come: to be logged, for its client knows. What ended ahead of it
+    /// was ended by the client, or the client is told before.
+    PromisedTurn {
+        /// The id.
+        id: Arc<str>,
+        /// The token that was promised.
+        token: u64,
+        /// How many wait for the id.
+        waiting: usize,
     },
     /// It holds none of its ids, or what was asked of it cannot be done.
     Refused(Refusal),

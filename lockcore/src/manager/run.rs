@@ -72,6 +72,12 @@ impl LockManager {
         self.say(key, Outcome::Promised { id, token });
     }
 
+    pub(super) fn say_promised_turn(&mut self, key: Key, token: u64) {
+        let part = &self.live(key).parts.first;
+        let (id, waiting) = (part.id.clone(), self.queued(part));
+        self.say(key, Outcome::PromisedTurn { id, token, waiting });
+    }
+
     /// Returns whether a claim is to hold by the token that its request was promised.
     pub(super) fn fits_promise(&self, session: SessionId, claim: &Claim<'_>) -> bool {
         let Claimed::Held { token } = claim.state else { return false };

@@ -116,7 +116,7 @@ impl LockManager {
         let request = self.live(key);
         let part = request.parts.slowest();
         let (id, place) = (part.id.clone(), request.place);
-        let queued = || self.table.status(part.hash, &id).map_or(0, |status| status.waiting);
+        let queued = || self.queued(part);
         let outcome = match &part.stage {
             Stage::Deferred => {
                 let waiting = self.recovery.as_ref().map_or(0, |recovery| recovery.deferred.len());
@@ -133,6 +133,11 @@ impl LockManager {
         if let Some(token) = promise {
             self.say_promised(key, token);
         }
+    }
+
+    /// How many wait for an id of a request.
+    pub(super) fn queued(&self, part: &Part) -> usize {
+        self.table.status(part.hash, &part.id).map_or(0, |status| status.waiting)
     }
 
     /// Files a request under its session, its owner, its stage and its deadline.
@@ -208,8 +213,9 @@ impl LockManager {
         let stage = &mut request.parts.get_mut(turn).stage;
         let waited = mem::replace(stage, Stage::Deferred);
         *stage = self.turn_taken(waited, promise);
-        if promise.is_some() {
-            return self.begin_stage(now, turn.key, request);
+        if let Some(token) = promise {
+            self.begin_stage(now, turn.key, request);
+            return self.say_promised_turn(turn.key, token);
         }
         self.enter(now, turn.key, request);
         self.promise_behind_holder(turn.key);

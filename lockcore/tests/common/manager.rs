@@ -35,6 +35,7 @@ pub(crate) enum Said {
     Granted(u64, RequestId),
     Queued(u64, RequestId, usize),
     Promised(u64, RequestId),
+    PromisedTurn(u64, RequestId),
     Released(u64, RequestId),
     Revoked(u64, RequestId, Refusal),
     Refused(u64, RequestId, Refusal),
@@ -165,6 +166,7 @@ impl Manager {
                     last_token = token;
                     Promised(session, request)
                 }
+                Outcome::PromisedTurn { .. } => PromisedTurn(session, request),
                 Outcome::Queued { waiting, .. } => Queued(session, request, waiting),
                 Outcome::Released { .. } => Released(session, request),
                 Outcome::Revoked { reason, .. } => Revoked(session, request, reason),

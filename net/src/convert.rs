@@ -72,9 +72,10 @@ pub(crate) fn outcome(request: u64, outcome: Outcome) -> Message {
             Message::Granted(v1::Granted { request, token, more_tokens })
         }
         Outcome::Queued { place, .. } => Message::Queued(v1::Queued { request, place }),
-        Outcome::Promised { .. } | Outcome::PromisedTurn { .. } => {
-            unreachable!("no session is opened with runs")
+        Outcome::Promised { token, .. } => {
+            Message::Run(v1::Run { first_token: token, requests: vec![request] })
         }
+        Outcome::PromisedTurn { .. } => unreachable!("it is logged, and told to nobody"),
         Outcome::Released { .. } => Message::Released(v1::Released { request }),
         Outcome::Revoked { reason, .. } => {
             let reason = Some(refusal::to_message(&reason));

@@ -48,6 +48,8 @@ mod patience;
 pub mod proto;
 mod refusal;
 #[cfg(feature = "transport")]
+mod run;
+#[cfg(feature = "transport")]
 mod server;
 #[cfg(feature = "transport")]
 mod service;

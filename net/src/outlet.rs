@@ -96,7 +96,7 @@ impl Outlet {
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Result<Event, Closed>> {
         let turn = ready!(poll_proceed(cx));
         let mut queue = self.0.queue.lock();
-        let read = match (queue.events.pop_front(), queue.closed) {
+        let read = match (self.pop(&mut queue), queue.closed) {
             (Some(event), _) => Ok(event),
             (None, Some(closed)) => Err(closed),
             (None, None) => {
@@ -104,13 +104,21 @@ impl Outlet {
                 return Poll::Pending;
             }
         };
-        if let Ok(event) = &read {
-            let bytes = bytes(event);
-            queue.bytes -= bytes;
-            self.0.unread.fetch_sub(bytes, Ordering::Relaxed);
-        }
         turn.made_progress();
         Poll::Ready(read)
+    }
+
+    /// Reads what comes next if it is there.
+    pub(crate) fn try_read(&self) -> Option<Event> {
+        self.pop(&mut self.0.queue.lock())
+    }
+
+    fn pop(&self, queue: &mut Queue) -> Option<Event> {
+        let event = queue.events.pop_front()?;
+        let bytes = bytes(&event);
+        queue.bytes -= bytes;
+        self.0.unread.fetch_sub(bytes, Ordering::Relaxed);
+        Some(event)
     }
 
     /// How many events wait.

@@ -16,11 +16,12 @@ use tonic::Status;
 use crate::{
     dialogue::{Dialogue, Heard},
     hub::{Hub, shutting_down},
-    outlet::{Closed, Outlet},
+    outlet::Closed,
     pace::Pace,
     proto::v1::{
         self, client_message::Message as FromClient, server_message::Message as FromServer,
     },
+    run::{RunOutlet, Told},
 };
 
 /// Reads a client's messages and is the stream of answers, in one task: a request that can be
@@ -45,12 +46,12 @@ enum Stage {
     /// It has no session yet.
     Unopened,
     /// The client is told once its lease is where a restart finds it.
-    Keeping { outlet: Outlet, kept: BoxFuture<'static, io::Result<()>> },
+    Keeping { outlet: RunOutlet, kept: BoxFuture<'static, io::Result<()>> },
     /// So many answers, all that there are to claims, come before the client is told that it has a lease
     /// again: cut off in between, it would believe for so long what is refused.
-    Answering { outlet: Outlet, answers: usize },
+    Answering { outlet: RunOutlet, answers: usize },
     /// Requests are handled.
-    Open(Outlet),
+    Open(RunOutlet),
     /// It ends.
     Over,
 }
@@ -99,16 +100,13 @@ where
             }
             Stage::Answering { answers: 0, .. } => return Poll::Ready(self.opened()),
             Stage::Answering { outlet, answers } => {
-                let answer = ready!(outlet.poll_read(cx));
-                *answers -= 1;
-                let tell = |answer| Step::Say(self.dialogue.tell(answer));
-                return Poll::Ready(answer.map_or_else(closed, tell));
+                let read = ready!(outlet.poll_read(cx));
+                let told = read.as_ref().map_or(0, Told::events);
+                *answers = answers.saturating_sub(told);
+                return Poll::Ready(self.tell(read));
             }
             Stage::Open(outlet) => match outlet.poll_read(cx) {
-                Poll::Ready(Ok(event)) => {
-                    return Poll::Ready(Step::Say(self.dialogue.tell(event)));
-                }
-                Poll::Ready(Err(why)) => return Poll::Ready(closed(why)),
+                Poll::Ready(read) => return Poll::Ready(self.tell(read)),
                 // This task has used up its turn: what is there goes out before more is read.
                 Poll::Pending if outlet.len() > 0 => return Poll::Pending,
                 Poll::Pending => {}
@@ -141,7 +139,7 @@ where
         if let Some(outlet) = outlet {
             self.opening = None;
             let kept = self.hub.clone().keep_leases().boxed();
-            self.stage = Stage::Keeping { outlet, kept };
+            self.stage = Stage::Keeping { outlet: RunOutlet::new(outlet), kept };
         }
         match heard {
             Heard::Nothing | Heard::Attached(_) => Step::Go,
@@ -151,6 +149,14 @@ where
                 self.hub.part(parting);
                 Step::End
             }
+        }
+    }
+
+    fn tell(&mut self, read: Result<Told, Closed>) -> Step {
+        match read {
+            Ok(Told::Run(run)) => Step::Say(FromServer::Run(run)),
+            Ok(Told::Event(event)) => Step::Say(self.dialogue.tell(event)),
+            Err(why) => closed(why),
         }
     }
 

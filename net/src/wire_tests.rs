@@ -143,6 +143,11 @@ impl World {
                 self.numbers.extend(more_tokens);
                 "granted"
             }
+            Told::Run(v1::Run { first_token, requests }) => {
+                assert!(!requests.is_empty(), "a run has requests");
+                self.numbers.push(first_token);
+                "run"
+            }
             Told::Refused(_) => "refused",
             Told::Released(_) => "released",
             Told::Revoked(_) => "revoked",
@@ -184,7 +189,10 @@ impl World {
         match kind {
             0 => Message::Claims(v1::Claims { claims: self.claims() }),
             1 | 2 => Message::Resume(self.resume()),
-            _ => Message::Open(v1::Open { lease_ms: self.dice.below(u64::MAX) }),
+            _ => {
+                let (lease_ms, runs) = (self.dice.below(u64::MAX), self.dice.below(3) > 0);
+                Message::Open(v1::Open { lease_ms, runs })
+            }
         }
     }
 
@@ -245,7 +253,8 @@ impl World {
         }
         let v1::Opened { session, secret, lease_ms, .. } = opened;
         let attempt = self.opened.len() as u64 + self.dice.below(200);
-        v1::Resume { session, secret, attempt, lease_ms, claims: self.claims() }
+        let runs = self.dice.below(2) > 0;
+        v1::Resume { session, secret, attempt, lease_ms, runs, claims: self.claims() }
     }
 
     /// Lets everybody go; then everything must be free.
@@ -263,7 +272,8 @@ impl World {
         self.connect();
         let mut line = self.lines.pop().expect("it was made");
         let lock = v1::Lock { request: 1, id: "a".to_owned(), ..v1::Lock::default() };
-        for message in [Message::Open(v1::Open { lease_ms: 1000 }), Message::Lock(lock)] {
+        for message in [Message::Open(v1::Open { lease_ms: 1000, runs: true }), Message::Lock(lock)]
+        {
             let _ = line.says.unbounded_send(Ok(ClientMessage { message: Some(message) }));
         }
         let before = self.told.get("granted").copied().unwrap_or_default();
@@ -294,5 +304,5 @@ fn whatever_arrives_nothing_panics_and_nothing_is_left_behind() {
         }
     }
     println!("{seeds} seeds: {sums:?}");
-    assert_eq!(sums.len(), 9, "each kind of answer is reached: {sums:?}");
+    assert_eq!(sums.len(), 10, "each kind of answer is reached: {sums:?}");
 }

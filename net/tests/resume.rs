@@ -273,7 +273,7 @@ async fn too_many_sessions_are_refused_and_detached_ones_count() {
     let (first, second) = (server.session().await, server.session().await);
     drop(first);
     let mut third = RawSession::unopened(server.address).await;
-    third.say(Say::Open(v1::Open { lease_ms: 1000 }));
+    third.say(Say::Open(v1::Open { lease_ms: 1000, runs: false }));
     assert_eq!(third.is_ended().await, Reason::TooManySessions(3));
     second.close().await;
     in_time(server.session()).await;

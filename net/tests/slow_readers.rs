@@ -24,7 +24,7 @@ async fn impatient() -> TestServer {
 }
 
 async fn slow(server: &TestServer) -> RawSession {
-    RawSession::with_window(server.address, Some(WINDOW)).await.open_here(LEASE).await
+    RawSession::with_window(server.address, Some(WINDOW)).await.open_here(LEASE, false).await
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_peer_that_reads_and_has_nothing_to_read_is_kept() {
 async fn a_peer_that_makes_room_for_nothing_is_cut_off() {
     let server = impatient().await;
     let mute = RawSession::with_window(server.address, Some(0)).await;
-    mute.say(Say::Open(v1::Open { lease_ms: 1000 }));
+    mute.say(Say::Open(v1::Open { lease_ms: 1000, runs: false }));
     mute.is_cut_off().await;
     let sessions = server.client().await;
     assert_eq!(sessions.status("123").await.unwrap().holders, 0);

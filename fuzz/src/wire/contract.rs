@@ -82,6 +82,7 @@ impl Contract {
                 let reason = reason.as_ref().and_then(|reason| reason.reason.as_ref());
                 self.refused(*request, reason.expect("a refusal has a reason"));
             }
+            Told::Run(_) => panic!("no client here understands runs"),
             Told::Opened(_) => self.opened(),
             Told::KeptAlive(_) | Told::Ended(_) => {}
         }

@@ -320,6 +320,7 @@ impl World {
                 self.numbers.push(*token);
                 Met::Granted
             }
+            Told::Run(_) => unreachable!("the contract forbids it"),
             Told::Refused(_) => Met::Refused,
             Told::Released(_) => Met::Released,
             Told::Revoked(_) => Met::Revoked,
@@ -356,7 +357,7 @@ impl World {
         let &Say { kind, request, number, more, .. } = say;
         Some(match kind {
             Kind::Nothing => return None,
-            Kind::Open => Said::Open(v1::Open { lease_ms: u64::from(more) * 100 }),
+            Kind::Open => Said::Open(v1::Open { lease_ms: u64::from(more) * 100, runs: false }),
             Kind::Resume { claims } => self.resume(say, claims)?,
             Kind::Claims { claims } => {
                 Said::Claims(v1::Claims { claims: self.claims(say, claims.into()) })
@@ -385,7 +386,7 @@ impl World {
         let late = if say.more % 16 == 15 { 2 } else { 0 };
         let attempt = self.attempts.saturating_sub(late);
         let claims = self.claims(say, claims.into());
-        Some(Said::Resume(v1::Resume { session, secret, attempt, lease_ms, claims }))
+        Some(Said::Resume(v1::Resume { session, secret, attempt, lease_ms, claims, runs: false }))
     }
 
     fn claims(&self, say: &Say, count: usize) -> Vec<v1::Claim> {
@@ -419,7 +420,7 @@ impl World {
         assert_eq!(self.manager.poll_timeout(), None, "nothing is waited for");
 
         let lock = v1::Lock { request: 1, id: "a".to_owned(), ..v1::Lock::default() };
-        for message in [Said::Open(v1::Open { lease_ms: 1000 }), Said::Lock(lock)] {
+        for message in [Said::Open(v1::Open { lease_ms: 1000, runs: false }), Said::Lock(lock)] {
             self.hear(0, ClientMessage { message: Some(message) });
         }
         let line = self.lines[0].as_ref().expect("it goes on");

@@ -8,10 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use lockcore::manager::Refusal;
+use lockcore::{Mode, manager::Refusal};
 use tokio::sync::{mpsc, oneshot};
 
-use super::entry::{Entry, Hold, Loss, Stage, Terms, deadline};
+use super::{
+    entry::{Entry, Hold, Loss, Stage, Terms, deadline},
+    run::Runs,
+};
 use crate::{
     Error,
     proto::{
@@ -25,9 +28,11 @@ use crate::{
 pub(super) struct Book {
     /// The last number that was given to a request or an owner.
     last: u64,
-    live: HashMap<u64, Entry>,
+    pub(super) live: HashMap<u64, Entry>,
     /// How many ids the live requests have.
     ids: usize,
+    /// What the client may pass on by itself.
+    pub(super) runs: Runs,
     /// Where messages go; `None` while there is no connection.
     line: Option<mpsc::UnboundedSender<v1::ClientMessage>>,
     /// Counts the lines.
@@ -77,7 +82,7 @@ impl Book {
         }
         let request = self.number();
         let deadline = deadline(terms.wait_limit);
-        let stage = Stage::Asked { answer, place: 0 };
+        let stage = Stage::Asked { answer, place: 0, promise: None };
         let entry = Entry { id: id.into(), more_ids, terms, deadline, stage };
         let mail = self.mail(|| Message::Lock(entry.lock(request)));
         self.ids = ids;
@@ -97,9 +102,10 @@ impl Book {
     }
 
     /// Takes no more interest in a request, which may have had its turn.
-    pub(super) fn cancel(&mut self, request: u64) -> (Option<Entry>, Mail) {
+    pub(super) fn cancel(&mut self, request: u64) -> Option<Entry> {
         let removed = self.over(request);
-        (removed, self.mail(|| Message::Cancel(v1::Cancel { request })))
+        self.post(|| Message::Cancel(v1::Cancel { request }));
+        removed
     }
 
     /// Releases a hold, unless it is over; `ended` is told how it ends.
@@ -107,18 +113,19 @@ impl Book {
         &mut self,
         hold: &Hold,
         ended: Option<oneshot::Sender<Result<(), Error>>>,
-    ) -> Option<(Option<Entry>, Mail)> {
+    ) -> Option<Option<Entry>> {
         let &Hold { request, token, .. } = hold;
         let removed = match ended {
             None => Some(self.over(request)?),
             Some(ended) => {
                 let line = self.lines;
                 self.live.get_mut(&request)?.stage = Stage::Ending { ended, line };
+                self.runs.end(&hold.id, token);
                 None
             }
         };
-        let mail = self.mail(|| Message::Release(v1::Release { request, token }));
-        Some((removed, mail))
+        self.post(|| Message::Release(v1::Release { request, token }));
+        Some(removed)
     }
 
     /// Renews the lease.
@@ -142,12 +149,20 @@ impl Book {
     pub(super) fn give_up(&mut self) -> Vec<Entry> {
         self.line = None;
         self.ids = 0;
+        self.runs = Runs::default();
         mem::take(&mut self.live).into_values().collect()
     }
 
     /// Has no line any more; the requests are yet to be heard of.
     pub(super) fn cut(&mut self) {
         self.line = None;
+    }
+
+    /// Sends a message that ends a request. It is sent while the book is borrowed, so that what ends the
+    /// requests of a run arrives in the order in which they end here: the line wakes nobody but the task
+    /// of its connection.
+    fn post(&self, message: impl FnOnce() -> Message) {
+        self.mail(message).send();
     }
 
     fn mail(&self, message: impl FnOnce() -> Message) -> Mail {
@@ -170,11 +185,13 @@ impl Book {
     /// Puts the requests through on another line, as claims of a session that is resumed.
     ///
     /// What is released or cancelled is not claimed, and so is given up, whether the server heard of it
-    /// before or not.
+    /// before or not. Promises go with the line that they came by, so that nothing is passed on until
+    /// they are told again: a server that has started again knows nothing of them.
     pub(super) fn resume(
         &mut self,
         mut resume: v1::Resume,
     ) -> mpsc::UnboundedReceiver<v1::ClientMessage> {
+        self.forget_promises();
         let claims = self.sorted().filter_map(|(request, entry)| entry.claim(request));
         let mut messages = Vec::new();
         let mut room = CLAIMS;
@@ -267,6 +284,12 @@ impl Book {
         }
         let more = entry.more_ids.iter().cloned().zip(more_tokens.iter().copied()).collect();
         let loss = Arc::<Loss>::default();
+        if let Some(promise) = entry.token() {
+            self.runs.end(&entry.id, promise);
+        }
+        if entry.terms.mode == Mode::Exclusive && entry.more_ids.is_empty() {
+            self.runs.hold(&entry.id, token);
+        }
         let stage = Stage::Holding { token, more_tokens, loss: loss.clone() };
         entry.deadline = deadline(entry.terms.hold_limit);
         let Stage::Asked { answer, .. } = mem::replace(&mut entry.stage, stage) else {
@@ -282,17 +305,19 @@ impl Book {
         &mut self,
         request: u64,
         more_tokens: &[u64],
-    ) -> Option<(Entry, Mail)> {
+    ) -> Option<Entry> {
         self.live.get(&request).filter(|entry| entry.more_ids.len() != more_tokens.len())?;
-        let (removed, mail) = self.cancel(request);
-        Some((removed?, mail))
+        self.cancel(request)
     }
 
-    /// Takes out a request of which the server has said its last word.
+    /// Takes out a request of which the server has said its last word, or is told the last one.
     pub(super) fn over(&mut self, request: u64) -> Option<Entry> {
-        let over = self.live.remove(&request)?;
-        self.ids -= over.ids();
-        Some(over)
+        let entry = self.live.remove(&request)?;
+        self.ids -= entry.ids();
+        if let Some(token) = entry.token() {
+            self.runs.end(&entry.id, token);
+        }
+        Some(entry)
     }
 }
 
@@ -315,8 +340,6 @@ pub(super) fn say(message: Message) -> v1::ClientMessage {
 
 #[cfg(test)]
 mod tests {
-    use lockcore::Mode;
-
     use super::*;
 
     const TERMS: Terms =

@@ -15,6 +15,7 @@ use tonic::Status;
 use tracing::debug;
 
 use super::{
+    ClientOptions,
     reconnect::TRY,
     shared::{OfSession, Shared, fail},
     wire::{self, Address, Failure, Inbound},
@@ -31,8 +32,8 @@ const BATCH: usize = 128;
 pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
     pub(super) address: Address,
-    /// The lease that is asked for.
-    pub(super) wanted: Duration,
+    /// What is asked for.
+    pub(super) wanted: ClientOptions,
     pub(super) session: Option<Session>,
     /// The pauses between tries; `None` while the connection is well.
     pub(super) pauses: Option<ExponentialBackoff>,
@@ -74,7 +75,7 @@ impl Driver {
     /// Opens a session, and returns what keeps it alive with its connection.
     pub(super) async fn connect(
         address: Address,
-        wanted: Duration,
+        wanted: ClientOptions,
     ) -> Result<(Self, Inbound), Error> {
         let nobody = address.nobody(None);
         let opening = async {
@@ -160,7 +161,7 @@ impl Driver {
 
     /// When to say something again.
     fn pause_alive(&self) -> Instant {
-        let lease = self.session.as_ref().map_or(self.wanted, |session| session.lease);
+        let lease = self.session.as_ref().map_or(self.wanted.lease, |session| session.lease);
         Instant::now() + lease / KEEP_ALIVES
     }
 

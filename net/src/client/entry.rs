@@ -82,8 +82,8 @@ pub(super) struct Entry {
 
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Waits for its turn.
-    Asked { answer: oneshot::Sender<Result<Hold, Error>>, place: u64 },
+    /// Waits for its turn, by the token that it was promised on this line, if it was.
+    Asked { answer: oneshot::Sender<Result<Hold, Error>>, place: u64, promise: Option<u64> },
     /// Holds; nobody waits for the end.
     Holding { token: u64, more_tokens: Vec<u64>, loss: Arc<Loss> },
     /// Was released on this line; somebody waits for the end.
@@ -91,6 +91,15 @@ pub(super) enum Stage {
 }
 
 impl Entry {
+    /// The token by which it holds or will hold.
+    pub(super) fn token(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Asked { promise, .. } => promise,
+            Stage::Holding { token, .. } => Some(token),
+            Stage::Ending { .. } => None,
+        }
+    }
+
     pub(super) fn lock(&self, request: u64) -> v1::Lock {
         let Terms { mode, wait_limit, hold_limit, owner } = self.terms;
         v1::Lock {
@@ -143,6 +152,11 @@ impl Entry {
 
     /// Tells whoever waits for this request what the server said last of it.
     pub(super) fn refused(self, reason: Result<Refusal, Box<str>>) {
+        // A hold that was passed on here and released before the line broke is not claimed; a server that
+        // has heard of neither cancels the wait.
+        if let (Ok(Refusal::Cancelled), Stage::Ending { .. }) = (&reason, &self.stage) {
+            return self.ended();
+        }
         let id = (*self.id).into();
         let error = match (reason, &self.stage) {
             (Err(message), _) => Error::RefusedOtherwise { id, message },
@@ -157,10 +171,16 @@ impl Entry {
     /// Tells whoever waits for the end of this hold that it has ended as asked for.
     pub(super) fn released(self, request: u64) {
         match self.stage {
-            Stage::Ending { ended, .. } => drop(ended.send(Ok(()))),
+            Stage::Ending { .. } => self.ended(),
             Stage::Asked { .. } | Stage::Holding { .. } => {
                 self.refused(Ok(Refusal::NotHeld { request }));
             }
+        }
+    }
+
+    fn ended(self) {
+        if let Stage::Ending { ended, .. } = self.stage {
+            let _ = ended.send(Ok(()));
         }
     }
 }
@@ -168,4 +188,20 @@ impl Entry {
 /// When a limit that begins now has passed.
 pub(super) fn deadline(limit: Option<Duration>) -> Option<Instant> {
     Instant::now().checked_add(limit?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_of_what_was_passed_on_and_nobody_has_heard_of_has_ended_well() {
+        let (ended, mut end) = oneshot::channel();
+        let terms =
+            Terms { mode: Mode::Exclusive, wait_limit: None, hold_limit: None, owner: None };
+        let stage = Stage::Ending { ended, line: 1 };
+        let (id, more_ids) = ("123".into(), Box::default());
+        Entry { id, more_ids, terms, deadline: None, stage }.refused(Ok(Refusal::Cancelled));
+        assert!(matches!(end.try_recv(), Ok(Ok(()))));
+    }
 }

@@ -102,7 +102,7 @@ impl Driver {
     pub(super) async fn open(&mut self, channel: LocksClient<Channel>) -> Result<Inbound, Failure> {
         let (line, messages) = mpsc::unbounded_channel();
         let sent = Instant::now();
-        let open = v1::Open { lease_ms: whole_millis(self.wanted) };
+        let open = v1::Open { lease_ms: whole_millis(self.wanted.lease), runs: self.wanted.runs };
         line.send(say(Message::Open(open))).expect("the receiver is here");
         let (opened, inbound) = self.address.begin(channel, messages, &self.shared).await?;
         let v1::Opened { session: number, secret, lease_ms, requests } = opened;
@@ -137,6 +137,7 @@ impl Driver {
             secret: session.secret.clone(),
             attempt: session.attempts,
             lease_ms: whole_millis(session.lease),
+            runs: self.wanted.runs,
             claims: Vec::new(),
         };
         let messages = self.shared.with(|book| book.resume(resume));

@@ -69,8 +69,7 @@ impl Shared {
     pub(super) fn granted(&self, granted: v1::Granted) {
         let v1::Granted { request, token, more_tokens } = granted;
         let too_little = self.with(|book| book.granted_too_little(request, &more_tokens));
-        if let Some((entry, mail)) = too_little {
-            mail.send();
+        if let Some(entry) = too_little {
             entry.refused(Err(ONE_ID.into()));
         } else if let Some((answer, hold)) =
             self.with(|book| book.granted(request, token, more_tokens))
@@ -81,8 +80,9 @@ impl Shared {
 
     /// Gives a request up, whether it waits or its turn has come.
     pub(super) fn cancel(&self, request: u64) {
-        let (_removed, mail) = self.with(|book| book.cancel(request));
-        mail.send();
+        if let Some(removed) = self.with(|book| book.cancel(request)) {
+            self.pass(&removed.id);
+        }
     }
 
     /// Releases a hold; returns false if it is over.
@@ -93,8 +93,8 @@ impl Shared {
     ) -> bool {
         let released = self.with(|book| book.release(hold, ended));
         let is_held = released.is_some();
-        if let Some((_removed, mail)) = released {
-            mail.send();
+        if is_held {
+            self.pass(&hold.id);
         }
         is_held
     }
@@ -115,15 +115,24 @@ impl Shared {
                 self.with(|book| book.queued(request, place));
             }
             Told::Granted(granted) => self.granted(granted),
+            Told::Run(run) => {
+                if let Some(id) = self.with(|book| book.promised(&run)) {
+                    self.pass(&id);
+                }
+            }
             Told::Released(v1::Released { request }) => {
                 if let Some(entry) = self.with(|book| book.over(request)) {
+                    let id = entry.id.clone();
                     entry.released(request);
+                    self.pass(&id);
                 }
             }
             Told::Refused(v1::Refused { request, reason })
             | Told::Revoked(v1::Revoked { request, reason }) => {
                 if let Some(entry) = self.with(|book| book.over(request)) {
+                    let id = entry.id.clone();
                     entry.refused(refusal::from_message(reason));
+                    self.pass(&id);
                 }
             }
             Told::Opened(opened) => return Some(OfSession::Opened(opened)),

@@ -125,7 +125,8 @@ impl Dialogue {
                     let bytes = secret()?;
                     let secret = Secret::new(u128::from_be_bytes(bytes));
                     let lease = Duration::from_millis(open.lease_ms);
-                    let opened = manager.open(now, manager::Open { lease, secret, runs: false });
+                    let opened =
+                        manager.open(now, manager::Open { lease, secret, runs: open.runs });
                     Ok(self.attach(opened, bytes.to_vec()))
                 }
                 FromClient::Claims(more) => claims.take_in(more.claims).map(|()| Heard::Nothing),
@@ -168,7 +169,7 @@ impl Dialogue {
                 secret: convert::secret(&resume.secret)?,
                 attempt: resume.attempt,
                 lease: Duration::from_millis(resume.lease_ms),
-                runs: false,
+                runs: resume.runs,
                 claims: &claims,
             },
         );

@@ -119,13 +119,18 @@ impl RawSession {
     }
 
     pub async fn open_for(address: SocketAddr, lease: Duration) -> Self {
-        Self::unopened(address).await.open_here(lease).await
+        Self::unopened(address).await.open_here(lease, false).await
+    }
+
+    /// Opens a session that understands runs.
+    pub async fn open_with_runs(address: SocketAddr) -> Self {
+        Self::unopened(address).await.open_here(2 * TOO_LONG, true).await
     }
 
     /// Opens a session on this stream.
-    pub async fn open_here(self, lease: Duration) -> Self {
+    pub async fn open_here(self, lease: Duration, runs: bool) -> Self {
         let mut session = self;
-        session.say(Say::Open(v1::Open { lease_ms: lease.as_millis() as u64 }));
+        session.say(Say::Open(v1::Open { lease_ms: lease.as_millis() as u64, runs }));
         let Told::Opened(opened) = session.told().await else { panic!("it is not opened") };
         session.opened = opened;
         session
@@ -157,7 +162,7 @@ impl RawSession {
 
     pub fn how_to_resume(&self, attempt: u64, claims: Vec<v1::Claim>) -> v1::Resume {
         let v1::Opened { session, secret, lease_ms, .. } = self.opened.clone();
-        v1::Resume { session, secret, attempt, lease_ms, claims }
+        v1::Resume { session, secret, attempt, lease_ms, runs: false, claims }
     }
 
     pub async fn unopened(address: SocketAddr) -> Self {

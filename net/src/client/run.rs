@@ -1,0 +1,126 @@
+//! [`Runs`]: passing a lock on from one request of a client to the next, as the server has promised.
+//!
+//! The requests of an id that hold it alone or were promised it are in the order of their tokens, which is
+//! that of the queue. So the next one may hold when none with a lesser token is left, whatever the reason,
+//! and whether the server has heard of it or not. What it has not heard of is on its way, before all that
+//! the next one will say.
+
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry as Place},
+    sync::Arc,
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    book::Book,
+    entry::{Entry, Hold, Stage},
+    shared::Shared,
+};
+use crate::{Error, proto::v1};
+
+/// The requests that hold an id alone or were promised it, by id.
+#[derive(Debug, Default)]
+pub(super) struct Runs(HashMap<Arc<str>, Run>);
+
+/// Those of one id; there is at least one.
+#[derive(Debug, Default)]
+struct Run {
+    /// The token of the one that holds.
+    held: Option<u64>,
+    /// The requests that were promised, by token.
+    promised: BTreeMap<u64, u64>,
+}
+
+impl Run {
+    fn is_over(&self) -> bool {
+        self.held.is_none() && self.promised.is_empty()
+    }
+}
+
+impl Runs {
+    /// A request of this client holds.
+    pub(super) fn hold(&mut self, id: &Arc<str>, token: u64) {
+        self.0.entry(id.clone()).or_default().held = Some(token);
+    }
+
+    /// A request of this client was promised its turn.
+    fn promise(&mut self, id: &Arc<str>, token: u64, request: u64) {
+        self.0.entry(id.clone()).or_default().promised.insert(token, request);
+    }
+
+    /// A request that holds or was promised by this token is over.
+    pub(super) fn end(&mut self, id: &Arc<str>, token: u64) {
+        let Place::Occupied(mut place) = self.0.entry(id.clone()) else { return };
+        let run = place.get_mut();
+        run.held.take_if(|held| *held == token);
+        run.promised.remove(&token);
+        if run.is_over() {
+            place.remove();
+        }
+    }
+
+    /// Returns the next request and its token, if none is ahead.
+    fn next(&self, id: &str) -> Option<(u64, u64)> {
+        let run = self.0.get(id).filter(|run| run.held.is_none())?;
+        run.promised.first_key_value().map(|(token, request)| (*request, *token))
+    }
+
+    fn forget_promises(&mut self) {
+        self.0.retain(|_, run| {
+            run.promised.clear();
+            !run.is_over()
+        });
+    }
+}
+
+impl Book {
+    /// Takes promises down, and returns the id that they are for if any of the requests is live.
+    pub(super) fn promised(&mut self, run: &v1::Run) -> Option<Arc<str>> {
+        let mut of = None;
+        for (at, request) in (0..).zip(&run.requests) {
+            let token = run.first_token.wrapping_add(at);
+            let Some(Entry { id, stage: Stage::Asked { promise, .. }, .. }) =
+                self.live.get_mut(request)
+            else {
+                continue;
+            };
+            *promise = Some(token);
+            self.runs.promise(id, token, *request);
+            of = Some(id.clone());
+        }
+        of
+    }
+
+    /// Lets the next request that was promised `id` hold, if nothing of this client is ahead of it:
+    /// returns the hold and who is to be told.
+    pub(super) fn pass(
+        &mut self,
+        id: &str,
+    ) -> Option<(oneshot::Sender<Result<Hold, Error>>, Hold)> {
+        let (request, token) = self.runs.next(id)?;
+        self.granted(request, token, Vec::new())
+    }
+
+    /// Forgets what an earlier line has promised.
+    pub(super) fn forget_promises(&mut self) {
+        self.runs.forget_promises();
+        for entry in self.live.values_mut() {
+            if let Stage::Asked { promise, .. } = &mut entry.stage {
+                *promise = None;
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Passes `id` on, if it was promised, nothing of this client is ahead, and the lease lasts: whoever
+    /// gets it holds from here on, before the server says so.
+    pub(super) fn pass(&self, id: &str) {
+        let passed = self.with(|book| self.lease.is_running().then(|| book.pass(id)).flatten());
+        if let Some((answer, hold)) = passed {
+            // One who is gone has cancelled its request or is about to, which passes on again.
+            let _ = answer.send(Ok(hold));
+        }
+    }
+}

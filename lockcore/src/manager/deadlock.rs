@@ -9,6 +9,7 @@
 //! the search starts there, and only for an owner that has other requests: for any other nobody waits.
 //! That goes for a request for several ids, too: it is the last in all its queues, and what it holds at
 //! once nobody waits for.
+//! What a client passes on by itself ends waits, as a release does: see `run`.
 
 use alloc::{
     boxed::Box,

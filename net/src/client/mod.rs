@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `request`, `transaction`, `guard` | what users have in their hands |
 //! | `book`, `entry` | the requests: what they are told, and what is said of them on another connection |
+//! | `run` | passing a lock on from one request to the next |
 //! | `driver`, `reconnect` | the task that reads, keeps the lease alive and comes back |
 //! | `lease` | until when the client may believe that it holds |
 //! | `shared`, `wire` | what handles and driver have in common; connections |

@@ -108,11 +108,12 @@ impl LockManager {
     }
 
     fn is_to_be_promised(&self, key: Key) -> bool {
-        let request = self.live(key);
-        self.sessions[&key.session].runs
-            && request.may_be_promised()
-            && request.promise.is_none()
-            && self.follows_its_own(key, request)
+        let session = &self.sessions[&key.session];
+        session.runs && {
+            let request = &session.requests[&key.request];
+            let is_promised = request.promise.is_some();
+            request.may_be_promised() && !is_promised && self.follows_its_own(key, request)
+        }
     }
 
     /// Returns whether the one directly ahead is of the same session, and holds alone or was promised.

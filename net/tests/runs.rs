@@ -241,11 +241,12 @@ async fn many_tasks_pass_a_lock_on_over_a_line_that_breaks_again_and_again() {
     let work: Vec<_> = (0..TASKS).map(work).collect();
     for _ in 0..8 {
         proxy.cut_and_come_back().await;
-        heard(&client).await;
+        // Whoever waits before has its turn before.
+        drop(in_time(client.lock(ID)).await.unwrap());
     }
     done.store(true, Ordering::Relaxed);
     for holds in in_time(join_all(work)).await {
-        assert!(holds.unwrap() > 8_u64, "everybody is served");
+        assert!(holds.unwrap() > 0, "everybody is served");
     }
     heard(&client).await;
     assert_eq!(server.status(ID).await, (0, 0));

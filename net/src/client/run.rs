@@ -124,3 +124,118 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lockcore::{Mode, manager::RequestId};
+
+    use super::*;
+    use crate::{
+        client::{entry::Terms, shared::tests::holding},
+        proto::v1::{ClientMessage, client_message::Message},
+    };
+
+    type Answer = oneshot::Receiver<Result<Hold, Error>>;
+
+    /// Asks for the id of [`holding`].
+    fn ask(shared: &Shared) -> (RequestId, Answer) {
+        let terms =
+            Terms { mode: Mode::Exclusive, wait_limit: None, hold_limit: None, owner: None };
+        let (sender, answer) = oneshot::channel();
+        (shared.ask("123", terms, sender).unwrap(), answer)
+    }
+
+    fn promise(shared: &Shared, first_token: u64, requests: &[RequestId]) {
+        let run = v1::Run { first_token, requests: requests.to_vec() };
+        let id = shared.with(|book| book.promised(&run));
+        assert_eq!(id.as_deref(), Some("123"));
+        shared.pass("123");
+    }
+
+    /// The token, if the request holds.
+    fn token(answer: &mut Answer) -> Option<u64> {
+        answer.try_recv().ok().map(|answer| answer.unwrap().token)
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_passed_on_in_the_order_of_tokens() {
+        let (shared, hold, _said) = holding();
+        let [mut one, mut two] = [ask(&shared), ask(&shared)];
+        promise(&shared, 3, &[two.0]);
+        promise(&shared, 2, &[one.0]);
+        assert_eq!((token(&mut one.1), token(&mut two.1)), (None, None));
+        assert!(shared.release(&hold, None));
+        assert_eq!((token(&mut one.1), token(&mut two.1)), (Some(2), None));
+        shared.cancel(one.0);
+        assert_eq!(token(&mut two.1), Some(3));
+    }
+
+    #[tokio::test]
+    async fn who_is_cancelled_before_its_promise_is_heard_is_passed_over() {
+        let (shared, hold, _said) = holding();
+        let [gone, mut next] = [ask(&shared), ask(&shared)];
+        shared.cancel(gone.0);
+        promise(&shared, 2, &[gone.0, next.0]);
+        assert_eq!(token(&mut next.1), None, "the holder is ahead");
+        assert!(shared.release(&hold, None));
+        assert_eq!(token(&mut next.1), Some(3));
+    }
+
+    #[tokio::test]
+    async fn a_promise_that_comes_after_the_release_is_a_hold() {
+        let (shared, hold, _said) = holding();
+        let mut next = ask(&shared);
+        assert!(shared.release(&hold, None));
+        assert_eq!(token(&mut next.1), None);
+        promise(&shared, 2, &[next.0]);
+        assert_eq!(token(&mut next.1), Some(2));
+    }
+
+    #[tokio::test]
+    async fn the_server_is_told_of_the_release_before_the_next_one_holds() {
+        let (shared, hold, mut said) = holding();
+        let mut next = ask(&shared);
+        said.try_recv().unwrap();
+        promise(&shared, 2, &[next.0]);
+        let release = v1::Release { request: hold.request, token: 1 };
+        let released = shared.with(|book| book.release(&hold, None));
+        assert!(released.is_some() && token(&mut next.1).is_none());
+        let told = said.try_recv().unwrap();
+        assert_eq!(told, ClientMessage { message: Some(Message::Release(release)) });
+        shared.pass("123");
+        assert_eq!(token(&mut next.1), Some(2));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_passed_on_from_the_claims_until_it_is_promised_again() {
+        let (shared, hold, _said) = holding();
+        let mut next = ask(&shared);
+        promise(&shared, 2, &[next.0]);
+        let _messages = shared.with(|book| book.resume(v1::Resume::default()));
+        assert!(shared.release(&hold, None));
+        assert_eq!(token(&mut next.1), None);
+        promise(&shared, 5, &[next.0]);
+        assert_eq!(token(&mut next.1), Some(5));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_passed_on_after_the_lease() {
+        let (shared, hold, _said) = holding();
+        let mut next = ask(&shared);
+        promise(&shared, 2, &[next.0]);
+        shared.lease.stop();
+        assert!(shared.release(&hold, None));
+        assert_eq!(token(&mut next.1), None);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_of_a_run_that_is_over() {
+        let (shared, hold, _said) = holding();
+        let mut next = ask(&shared);
+        promise(&shared, 2, &[next.0]);
+        assert!(shared.release(&hold, None));
+        let hold = next.1.try_recv().unwrap().unwrap();
+        assert!(shared.release(&hold, None));
+        assert!(shared.with(|book| book.runs.0.is_empty() && book.live.is_empty()));
+    }
+}

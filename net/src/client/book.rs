@@ -379,6 +379,37 @@ mod tests {
         assert_eq!(claimed.map(|lock| lock.request).collect::<Vec<_>>(), [1, 4]);
     }
 
+    /// As the server counts it.
+    #[test]
+    fn a_request_counts_as_often_as_it_has_an_id() {
+        let mut book = Book::default();
+        let ask_all = |book: &mut Book, more_ids: &[&str]| {
+            let (sender, answer) = oneshot::channel();
+            let asked = book.ask("a", more_ids, TERMS, sender);
+            asked.map(|(request, mail)| {
+                mail.send();
+                (request, answer)
+            })
+        };
+        let (line, _heard) = mpsc::unbounded_channel();
+        book.set_limit(4);
+        book.opened(line);
+        let (first, _answer) = ask_all(&mut book, &["b", "c", "b"]).expect("it is taken in");
+        let (second, mut refused) = ask_all(&mut book, &["b"]).expect("it is taken in");
+        book.cut();
+        for entry in book.excess() {
+            entry.refused(Ok(book.too_many()));
+        }
+        assert!(refused.try_recv().is_ok(), "three and two are one too many");
+        assert!(ask_all(&mut book, &["b"]).is_err());
+        let (third, _answer) = ask_all(&mut book, &[]).expect("three and one are four");
+        assert!(ask_all(&mut book, &[]).is_err());
+        let over = [first, second, third].map(|request| book.over(request).is_some());
+        assert_eq!(over, [true, false, true]);
+        let all_four = ask_all(&mut book, &["b", "c", "d"]);
+        assert!(all_four.is_ok(), "what is over does not count");
+    }
+
     #[test]
     fn claims_that_do_not_fit_one_message_are_split() {
         let mut book = Book::default();

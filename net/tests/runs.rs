@@ -173,6 +173,51 @@ async fn a_stranger_in_between_has_its_turn_in_between() {
 }
 
 #[tokio::test]
+async fn a_client_passes_nothing_on_to_or_over_a_request_for_several_ids() {
+    let server = TestServer::start().await;
+    let (proxy, client) = far(&server).await;
+    let (first, [second]) = run_of(&client).await;
+    let mut several: Waiting<'_> = Box::pin(client.lock_all([ID, "other"]));
+    assert!(still_waits(&mut several));
+    let mut behind = waits(&client);
+    server.until(ID, 1, 3).await;
+    heard(&client).await;
+
+    proxy.lose(TO_CLIENT);
+    drop(first);
+    let second = in_time(second).await.unwrap();
+    drop(second);
+    server.until(ID, 1, 1).await; // the server has given it its turn
+    assert!(still_waits(&mut several) && still_waits(&mut behind));
+    proxy.cut_and_come_back().await;
+    let several = in_time(several).await.unwrap();
+    assert_eq!(server.status("other").await, (1, 0));
+    assert!(still_waits(&mut behind));
+    in_time(several.unlock()).await.unwrap();
+    in_time(behind).await.unwrap().unlock().await.unwrap();
+    assert_eq!((server.status(ID).await, server.status("other").await), ((0, 0), (0, 0)));
+}
+
+#[tokio::test]
+async fn a_request_for_several_ids_that_is_dropped_makes_a_run_whole() {
+    let server = TestServer::start().await;
+    let (proxy, client) = far(&server).await;
+    let (first, []) = run_of(&client).await;
+    let mut several: Waiting<'_> = Box::pin(client.lock_all(["other", ID]));
+    assert!(still_waits(&mut several));
+    let [second, third] = [waits(&client), waits(&client)];
+    drop(several);
+    heard(&client).await;
+    server.until(ID, 1, 2).await;
+    assert_eq!(server.status("other").await, (0, 0));
+
+    proxy.lose(TO_CLIENT);
+    drop(first);
+    drop(in_time(second).await.unwrap());
+    assert!(in_time(third).await.unwrap().is_held(), "without a word of the server");
+}
+
+#[tokio::test]
 async fn who_is_dropped_in_a_run_is_passed_over() {
     let server = TestServer::start().await;
     let (proxy, client) = far(&server).await;

@@ -139,10 +139,15 @@ mod tests {
 
     /// Asks for the id of [`holding`].
     fn ask(shared: &Shared) -> (RequestId, Answer) {
+        ask_all(shared, &[])
+    }
+
+    /// Asks for that id and further ones.
+    fn ask_all(shared: &Shared, more_ids: &[&str]) -> (RequestId, Answer) {
         let terms =
             Terms { mode: Mode::Exclusive, wait_limit: None, hold_limit: None, owner: None };
         let (sender, answer) = oneshot::channel();
-        (shared.ask("123", terms, sender).unwrap(), answer)
+        (shared.ask("123", more_ids, terms, sender).unwrap(), answer)
     }
 
     fn promise(shared: &Shared, first_token: u64, requests: &[RequestId]) {
@@ -226,6 +231,54 @@ mod tests {
         shared.lease.stop();
         assert!(shared.release(&hold, None));
         assert_eq!(token(&mut next.1), None);
+    }
+
+    /// Its client may hear late that the server has ended it.
+    #[tokio::test]
+    async fn a_hold_of_several_ids_is_ahead_of_what_is_promised_at_each_of_them() {
+        for id in ["123", "other"] {
+            let (shared, hold, _said) = holding();
+            assert!(shared.release(&hold, None));
+            let (request, mut several) = ask_all(&shared, &["other"]);
+            shared.granted(v1::Granted { request, token: 2, more_tokens: vec![7] });
+            let several = several.try_recv().unwrap().unwrap();
+            let (sender, mut next) = oneshot::channel();
+            let terms =
+                Terms { mode: Mode::Exclusive, wait_limit: None, hold_limit: None, owner: None };
+            let request = shared.ask(id, &[], terms, sender).unwrap();
+            let run = v1::Run { first_token: 9, requests: vec![request] };
+            shared.with(|book| book.promised(&run)).unwrap();
+            shared.pass(id);
+            assert_eq!(token(&mut next), None, "{id} is held");
+            assert!(shared.release(&several, None));
+            assert_eq!(token(&mut next), Some(9), "{id} is passed on");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_for_several_ids_is_never_in_a_run() {
+        let (shared, hold, _said) = holding();
+        let (request, mut several) = ask_all(&shared, &["other"]);
+        let run = v1::Run { first_token: 2, requests: vec![request] };
+        assert_eq!(shared.with(|book| book.promised(&run)), None);
+        assert!(shared.release(&hold, None));
+        assert_eq!(token(&mut several), None, "it holds what the server grants");
+        shared.granted(v1::Granted { request, token: 2, more_tokens: vec![7] });
+        assert_eq!(token(&mut several), Some(2));
+    }
+
+    #[tokio::test]
+    async fn whose_release_of_several_ids_is_awaited_is_ahead_of_nobody() {
+        let (shared, hold, _said) = holding();
+        assert!(shared.release(&hold, None));
+        let (request, mut several) = ask_all(&shared, &["other"]);
+        shared.granted(v1::Granted { request, token: 2, more_tokens: vec![7] });
+        let several = several.try_recv().unwrap().unwrap();
+        let mut next = ask(&shared);
+        promise(&shared, 3, &[next.0]);
+        let (ended, _is_told) = oneshot::channel();
+        assert!(shared.release(&several, Some(ended)));
+        assert_eq!(token(&mut next.1), Some(3));
     }
 
     #[tokio::test]

@@ -550,7 +550,10 @@ impl World {
                 for (id, token) in tokens(outcome) {
                     let id = (0..IDS).map(op::id).find(|known| **known == *id);
                     let id = id.expect("an id that may be locked");
-                    self.model.tokens.insert((key, id), token);
+                    let before = self.model.tokens.insert((key, id), token);
+                    if matches!(outcome, Outcome::PromisedTurn { .. }) {
+                        assert_eq!(before, Some(token), "a turn comes by the promised token");
+                    }
                     self.note_token(id, token);
                 }
             }

@@ -119,8 +119,9 @@ impl Book {
             None => Some(self.over(request)?),
             Some(ended) => {
                 let line = self.lines;
-                self.live.get_mut(&request)?.stage = Stage::Ending { ended, line };
-                self.runs.end(&hold.id, token);
+                let entry = self.live.get_mut(&request)?;
+                self.runs.end_all(entry);
+                entry.stage = Stage::Ending { ended, line };
                 None
             }
         };
@@ -284,17 +285,15 @@ impl Book {
         }
         let more = entry.more_ids.iter().cloned().zip(more_tokens.iter().copied()).collect();
         let loss = Arc::<Loss>::default();
-        if let Some(promise) = entry.token() {
-            self.runs.end(&entry.id, promise);
-        }
-        if entry.terms.mode == Mode::Exclusive && entry.more_ids.is_empty() {
-            self.runs.hold(&entry.id, token);
-        }
+        self.runs.end_all(entry);
         let stage = Stage::Holding { token, more_tokens, loss: loss.clone() };
         entry.deadline = deadline(entry.terms.hold_limit);
         let Stage::Asked { answer, .. } = mem::replace(&mut entry.stage, stage) else {
             unreachable!("it was seen to wait");
         };
+        if entry.terms.mode == Mode::Exclusive {
+            self.runs.hold_all(entry);
+        }
         let (id, limit, end) = (entry.id.clone(), entry.terms.hold_limit, entry.deadline);
         Some((answer, Hold { request, id, token, more, limit, end, loss }))
     }
@@ -312,12 +311,10 @@ impl Book {
 
     /// Takes out a request of which the server has said its last word, or is told the last one.
     pub(super) fn over(&mut self, request: u64) -> Option<Entry> {
-        let entry = self.live.remove(&request)?;
-        self.ids -= entry.ids();
-        if let Some(token) = entry.token() {
-            self.runs.end(&entry.id, token);
-        }
-        Some(entry)
+        let over = self.live.remove(&request)?;
+        self.ids -= over.ids();
+        self.runs.end_all(&over);
+        Some(over)
     }
 }
 

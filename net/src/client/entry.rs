@@ -1,6 +1,7 @@
 //! [`Entry`]: one request of a client: what it asked for, how far it came, and who waits for it.
 
 use std::{
+    iter,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -91,13 +92,15 @@ pub(super) enum Stage {
 }
 
 impl Entry {
-    /// The token by which it holds or will hold.
-    pub(super) fn token(&self) -> Option<u64> {
-        match self.stage {
-            Stage::Asked { promise, .. } => promise,
-            Stage::Holding { token, .. } => Some(token),
-            Stage::Ending { .. } => None,
-        }
+    /// Its ids with the tokens by which it holds them or will hold.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        let (first, more): (_, &[u64]) = match &self.stage {
+            Stage::Asked { promise, .. } => (*promise, &[]),
+            Stage::Holding { token, more_tokens, .. } => (Some(*token), more_tokens),
+            Stage::Ending { .. } => (None, &[]),
+        };
+        let tokens = first.into_iter().chain(more.iter().copied());
+        iter::once(&self.id).chain(&self.more_ids).zip(tokens)
     }
 
     pub(super) fn lock(&self, request: u64) -> v1::Lock {

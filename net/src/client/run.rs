@@ -39,9 +39,12 @@ impl Run {
 }
 
 impl Runs {
-    /// A request of this client holds.
-    pub(super) fn hold(&mut self, id: &Arc<str>, token: u64) {
-        self.0.entry(id.clone()).or_default().held = Some(token);
+    /// A request of this client holds, alone. One for several ids is in no run, but ahead of what is
+    /// promised after it.
+    pub(super) fn hold_all(&mut self, entry: &Entry) {
+        for (id, token) in entry.tokens() {
+            self.0.entry(id.clone()).or_default().held = Some(token);
+        }
     }
 
     /// A request of this client was promised its turn.
@@ -49,8 +52,12 @@ impl Runs {
         self.0.entry(id.clone()).or_default().promised.insert(token, request);
     }
 
-    /// A request that holds or was promised by this token is over.
-    pub(super) fn end(&mut self, id: &Arc<str>, token: u64) {
+    /// A request that holds or was promised is over.
+    pub(super) fn end_all(&mut self, entry: &Entry) {
+        entry.tokens().for_each(|(id, token)| self.end(id, token));
+    }
+
+    fn end(&mut self, id: &Arc<str>, token: u64) {
         let Place::Occupied(mut place) = self.0.entry(id.clone()) else { return };
         let run = place.get_mut();
         run.held.take_if(|held| *held == token);
@@ -80,9 +87,8 @@ impl Book {
         let mut of = None;
         for (at, request) in (0..).zip(&run.requests) {
             let token = run.first_token.wrapping_add(at);
-            let Some(Entry { id, stage: Stage::Asked { promise, .. }, .. }) =
-                self.live.get_mut(request)
-            else {
+            let entry = self.live.get_mut(request).filter(|entry| entry.more_ids.is_empty());
+            let Some(Entry { id, stage: Stage::Asked { promise, .. }, .. }) = entry else {
                 continue;
             };
             *promise = Some(token);
@@ -114,6 +120,21 @@ impl Book {
 }
 
 impl Shared {
+    /// Tells whoever waits for a request that is over, and passes on what it was ahead of.
+    pub(super) fn over(&self, request: u64, tell: impl FnOnce(Entry)) {
+        if let Some(entry) = self.with(|book| book.over(request)) {
+            let (id, more_ids) = (entry.id.clone(), entry.more_ids.clone());
+            tell(entry);
+            self.pass_all(&id, &more_ids);
+        }
+    }
+
+    /// Passes on the ids of a request.
+    pub(super) fn pass_all(&self, id: &str, more_ids: &[Arc<str>]) {
+        self.pass(id);
+        more_ids.iter().for_each(|id| self.pass(id));
+    }
+
     /// Passes `id` on, if it was promised, nothing of this client is ahead, and the lease lasts: whoever
     /// gets it holds from here on, before the server says so.
     pub(super) fn pass(&self, id: &str) {

@@ -81,7 +81,7 @@ impl Shared {
     /// Gives a request up, whether it waits or its turn has come.
     pub(super) fn cancel(&self, request: u64) {
         if let Some(removed) = self.with(|book| book.cancel(request)) {
-            self.pass(&removed.id);
+            self.pass_all(&removed.id, &removed.more_ids);
         }
     }
 
@@ -95,6 +95,7 @@ impl Shared {
         let is_held = released.is_some();
         if is_held {
             self.pass(&hold.id);
+            hold.more.iter().for_each(|(id, _)| self.pass(id));
         }
         is_held
     }
@@ -121,19 +122,11 @@ impl Shared {
                 }
             }
             Told::Released(v1::Released { request }) => {
-                if let Some(entry) = self.with(|book| book.over(request)) {
-                    let id = entry.id.clone();
-                    entry.released(request);
-                    self.pass(&id);
-                }
+                self.over(request, |entry| entry.released(request));
             }
             Told::Refused(v1::Refused { request, reason })
             | Told::Revoked(v1::Revoked { request, reason }) => {
-                if let Some(entry) = self.with(|book| book.over(request)) {
-                    let id = entry.id.clone();
-                    entry.refused(refusal::from_message(reason));
-                    self.pass(&id);
-                }
+                self.over(request, |entry| entry.refused(refusal::from_message(reason)));
             }
             Told::Opened(opened) => return Some(OfSession::Opened(opened)),
             Told::KeptAlive(v1::KeptAlive { number }) => return Some(OfSession::KeptAlive(number)),

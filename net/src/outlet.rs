@@ -125,6 +125,15 @@ impl Outlet {
     pub(crate) fn len(&self) -> usize {
         self.0.queue.lock().events.len()
     }
+
+    /// How many events wait, unless some were dropped.
+    pub(crate) fn all(&self) -> Result<usize, Closed> {
+        let queue = self.0.queue.lock();
+        match queue.closed {
+            Some(Closed::Full) => Err(Closed::Full),
+            Some(Closed::Over) | None => Ok(queue.events.len()),
+        }
+    }
 }
 
 impl Drop for Outlet {

@@ -47,6 +47,11 @@ impl RunOutlet {
         usize::from(self.next.is_some()) + self.events.len()
     }
 
+    /// How many events wait, unless some were dropped.
+    pub(crate) fn all(&self) -> Result<usize, Closed> {
+        Ok(usize::from(self.next.is_some()) + self.events.all()?)
+    }
+
     /// Reads what comes next, as [`Outlet::poll_read`] does.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Told, Closed>> {
         let first = match self.next.take() {

@@ -168,9 +168,13 @@ where
         let Stage::Keeping { outlet, .. } = mem::replace(&mut self.stage, Stage::Over) else {
             unreachable!("only a lease that is kept is waited for")
         };
-        let answers = outlet.len();
-        self.stage = Stage::Answering { outlet, answers };
-        Step::Go
+        match outlet.all() {
+            Ok(answers) => {
+                self.stage = Stage::Answering { outlet, answers };
+                Step::Go
+            }
+            Err(why) => closed(why),
+        }
     }
 
     fn opened(&mut self) -> Step {

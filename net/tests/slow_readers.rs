@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use lockcore_net::{
     Server,
-    proto::v1::{self, claim::State, client_message::Message as Say},
+    proto::v1::{
+        self, claim::State, client_message::Message as Say, server_message::Message as Told,
+    },
 };
 use support::{RawSession, TestServer, claim, lock};
 use tonic::Code;
@@ -21,6 +23,11 @@ const WINDOW: u32 = 1024;
 
 async fn impatient() -> TestServer {
     TestServer::start_with(Server::new().patience(PATIENCE)).await
+}
+
+fn shared(request: u64) -> Say {
+    let mode = v1::Mode::Shared.into();
+    Say::Lock(v1::Lock { mode, ..lock(request, "123") })
 }
 
 async fn slow(server: &TestServer) -> RawSession {
@@ -78,10 +85,6 @@ async fn a_stream_for_which_too_much_waits_ends_and_its_session_stays() {
     let (mut slow, mut holder) = (slow(&server).await, server.session().await);
     holder.lock(1, "123");
     let token = holder.granted(1).await;
-    let shared = |request| {
-        let mode = v1::Mode::Shared.into();
-        Say::Lock(v1::Lock { mode, ..lock(request, "123") })
-    };
     const WAITING: u64 = 2000;
     (1..=WAITING).for_each(|request| slow.say(shared(request)));
     for request in 1..=WAITING {
@@ -97,4 +100,20 @@ async fn a_stream_for_which_too_much_waits_ends_and_its_session_stays() {
         (WAITING, 0),
         "they have their turn until the lease ends"
     );
+}
+
+/// With `Opened` the client would count its lease anew, and believe what is refused.
+#[tokio::test]
+async fn claims_whose_answers_find_no_room_resume_nothing() {
+    let server = TestServer::start_with(Server::new().unread(10_000)).await;
+    let session = RawSession::open_for(server.address, LEASE).await;
+    let claims = (1..=1000).map(|request| claim(request, "123", State::Token(7))).collect();
+    let back = RawSession::unopened(server.address).await;
+    back.say(Say::Resume(session.how_to_resume(1, claims)));
+    let (told, status) = back.all_told().await;
+    let is_opened = told.iter().any(|told| matches!(told, Told::Opened(_)));
+    assert!(!is_opened, "{} of 1000 claims are answered", told.len() - 1);
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let mut back = session.resume(server.address, 2, Vec::new()).await;
+    back.handled().await;
 }

@@ -276,12 +276,18 @@ impl RawSession {
     }
 
     /// Reads on to the status that ends the stream.
-    pub async fn ended(mut self) -> Status {
+    pub async fn ended(self) -> Status {
+        self.all_told().await.1
+    }
+
+    /// Reads on to the status that ends the stream, and returns what comes before, too.
+    pub async fn all_told(mut self) -> (Vec<Told>, Status) {
+        let mut all = Vec::new();
         loop {
             match in_time(self.told.message()).await {
-                Ok(Some(_)) => {}
-                Ok(None) => return Status::ok(""),
-                Err(status) => return status,
+                Ok(Some(told)) => all.extend(told.message),
+                Ok(None) => return (all, Status::ok("")),
+                Err(status) => return (all, status),
             }
         }
     }

@@ -2,15 +2,17 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{net::SocketAddr, sync::mpsc, thread, time::Duration};
 
 use lockcore_net::{
     Server,
     proto::v1::{
-        self, claim::State, client_message::Message as Say, server_message::Message as Told,
+        self, RevokeRequest, claim::State, client_message::Message as Say,
+        locks_client::LocksClient, revoke_request::Target, server_message::Message as Told,
     },
 };
-use support::{RawSession, TestServer, claim, lock};
+use support::{RawSession, TestServer, claim, in_time, lock};
+use tokio::{runtime, sync::oneshot};
 use tonic::Code;
 
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -116,4 +118,54 @@ async fn claims_whose_answers_find_no_room_resume_nothing() {
     assert_eq!(status.code(), Code::ResourceExhausted);
     let mut back = session.resume(server.address, 2, Vec::new()).await;
     back.handled().await;
+}
+
+/// Holds an id a hundred times, makes room for whatever comes, and reads none of it until it may go on.
+fn hold_and_read_nothing(
+    address: SocketAddr,
+    holds: oneshot::Sender<u64>,
+    go_on: &mpsc::Receiver<()>,
+) {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let room = Some(i32::MAX as u32);
+        let session = RawSession::with_windows(address, room, room).await;
+        let mut session = session.open_here(LEASE, false).await;
+        (1..=100).for_each(|request| session.say(shared(request)));
+        for request in 1..=100 {
+            session.granted(request).await;
+        }
+        holds.send(session.opened.session).unwrap();
+        // Nothing is read meanwhile: this blocks the runtime.
+        let _ = go_on.recv();
+    });
+}
+
+/// Its stream has room for all of it: what is full is the socket.
+#[tokio::test]
+async fn a_peer_whose_connection_is_full_is_cut_off() {
+    let server = Server::new().patience(5 * PATIENCE).keep_alive(LEASE);
+    let server = TestServer::start_with(server).await;
+    let (address, (holds, held), (go_on, may_go_on)) =
+        (server.address, oneshot::channel(), mpsc::channel());
+    let mute = thread::spawn(move || hold_and_read_nothing(address, holds, &may_go_on));
+    let session = in_time(held).await.unwrap();
+    // As often as it holds, the note is more than the sockets and the buffers before them take.
+    let (target, note) = (Some(Target::Id("123".to_owned())), "n".repeat(200_000));
+    let mut locks = LocksClient::connect(server.url()).await.unwrap();
+    locks.revoke(RevokeRequest { target, note }).await.unwrap();
+    let is_attached = async || {
+        let Ok(mut locks) = LocksClient::connect(server.url()).await else { return true };
+        let listed = locks.list_sessions(v1::ListSessionsRequest { limit: 0 }).await;
+        listed.is_err()
+            || listed
+                .unwrap()
+                .into_inner()
+                .sessions
+                .iter()
+                .any(|s| s.session == session && s.attached)
+    };
+    in_time(async { while is_attached().await {} }).await;
+    drop(go_on);
+    mute.join().unwrap();
 }

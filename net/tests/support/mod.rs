@@ -171,8 +171,19 @@ impl RawSession {
 
     /// Begins a stream on which the server may say so many bytes before somebody reads them.
     pub async fn with_window(address: SocketAddr, window: Option<u32>) -> Self {
+        Self::with_windows(address, window, None).await
+    }
+
+    /// Begins a stream with so much room for itself, on a connection with so much room.
+    pub async fn with_windows(
+        address: SocketAddr,
+        window: Option<u32>,
+        of_connection: Option<u32>,
+    ) -> Self {
         let endpoint = Endpoint::from_shared(url(address)).unwrap();
-        let channel = endpoint.initial_stream_window_size(window).connect().await.unwrap();
+        let endpoint = endpoint.initial_stream_window_size(window);
+        let endpoint = endpoint.initial_connection_window_size(of_connection);
+        let channel = endpoint.connect().await.unwrap();
         let mut client = LocksClient::new(channel);
         let (say, messages) = mpsc::unbounded_channel();
         let told = client.session(UnboundedReceiverStream::new(messages)).await.unwrap();

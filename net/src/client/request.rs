@@ -122,8 +122,9 @@ impl Drop for Asking<'_> {
 /// the connection.
 const MOST_BYTES: usize = MESSAGE_BYTES - 1024;
 
-/// As how many bytes a further id counts beside its own.
-const ID_BYTES: usize = 8;
+/// As how many bytes a further id counts beside its own: what says how long it is, and the token by which
+/// it is claimed once it is held.
+const ID_BYTES: usize = 4 + 9;
 
 /// Returns how many of the ids fit a message, if not all do.
 fn too_many(id: &str, more_ids: &[&str]) -> Option<usize> {
@@ -140,4 +141,55 @@ fn too_many(id: &str, more_ids: &[&str]) -> Option<usize> {
 fn too_long(id: &str) -> Error {
     let reason = Refusal::IdTooLong { length: id.len(), limit: MOST_BYTES };
     Error::Refused { id: id.chars().take(64).chain(['…']).collect(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prost::Message as _;
+
+    use super::*;
+    use crate::{
+        client::{
+            book::say,
+            entry::{Entry, Stage},
+        },
+        proto::v1::{self, client_message::Message},
+    };
+
+    /// How many bytes a message has that claims so many ids of this length, held by the greatest tokens.
+    fn claimed(ids: usize, length: usize) -> usize {
+        let id: Arc<str> = "x".repeat(length).into();
+        let limit = Some(Duration::MAX);
+        let terms = Terms {
+            mode: Mode::Shared,
+            wait_limit: limit,
+            hold_limit: limit,
+            owner: Some(u64::MAX),
+        };
+        let token = u64::MAX >> 1;
+        let (more_ids, more_tokens) = (vec![id.clone(); ids - 1], vec![token; ids - 1]);
+        let stage = Stage::Holding { token, more_tokens, loss: Arc::default() };
+        let entry = Entry { id, more_ids: more_ids.into(), terms, deadline: None, stage };
+        let claims = entry.claim(u64::MAX).into_iter().collect();
+        let secret = vec![0; 16];
+        let most = u64::MAX;
+        let (session, attempt, lease_ms, runs) = (most, most, most, true);
+        let resume = v1::Resume { session, secret, attempt, lease_ms, runs, claims };
+        say(Message::Resume(resume)).encoded_len()
+    }
+
+    /// Otherwise a break of the line would cost the session.
+    #[test]
+    fn what_may_be_asked_for_by_one_request_can_be_claimed_by_one_message() {
+        for length in [1, 18, 127, 128, 250, 1024, 20_000] {
+            let id = "x".repeat(length);
+            let many = vec![&*id; MESSAGE_BYTES];
+            let most = too_many(&id, &many).expect("not all of them fit");
+            assert_eq!(too_many(&id, &many[..most - 1]), None);
+            let bytes = claimed(most, length);
+            assert!(bytes <= MESSAGE_BYTES, "{most} ids of {length} bytes take {bytes}");
+        }
+    }
 }

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use common::manager::{
     ID, Manager, Said::*, exclusive, expired, held, second, seconds, shared, stale, waiting,
 };
-use lockcore::manager::{Ask, Claim, Claimed, Event, Link, Outcome, Refusal, RequestId};
+use lockcore::{
+    Mode,
+    manager::{Ask, Claim, Claimed, Event, Link, Outcome, Refusal, RequestId},
+};
 
 /// The tokens that were granted and promised, by session and request, of what is yet to be told.
 fn tokens(manager: &mut Manager) -> BTreeMap<(u64, RequestId), u64> {
@@ -673,4 +676,21 @@ fn a_claim_of_more_ids_than_were_promised_passes_nothing_on() {
     let lost = Revoked(1, 2, Refusal::NotHeld { request: 2 });
     assert_eq!(manager.said(), [Ended(1, stale(session.session())), Released(1, 1), lost]);
     assert_eq!(manager.status(), None, "nothing is held that is said to be lost");
+}
+
+#[test]
+fn a_claim_of_something_else_than_was_promised_passes_nothing_on() {
+    let promised = held(2, 0).ask;
+    let other_id = Ask { id: "other", ..promised };
+    let other_mode = Ask { mode: Mode::Shared, ..promised };
+    let other_owner = Ask { owner: Some(7), ..promised };
+    for ask in [other_id, other_mode, other_owner] {
+        let mut manager = Manager::new();
+        let (session, tokens) = run_up_to(&mut manager, 2);
+        let claim = Claim { ask, ..held(2, tokens[2]) };
+        manager.resume(1, session.session(), 1, &[claim]).unwrap();
+        let lost = Revoked(1, 2, Refusal::NotHeld { request: 2 });
+        assert_eq!(manager.said(), [Ended(1, stale(session.session())), Released(1, 1), lost]);
+        assert_eq!(manager.status(), None, "nothing is held that is said to be lost");
+    }
 }

@@ -29,7 +29,7 @@ pub(super) struct Book {
     /// The last number that was given to a request or an owner.
     last: u64,
     pub(super) live: HashMap<u64, Entry>,
-    /// How many ids the live requests have.
+    /// How many ids the live requests have that are claimed if the line breaks.
     ids: usize,
     /// What the client may pass on by itself.
     pub(super) runs: Runs,
@@ -121,6 +121,7 @@ impl Book {
                 let line = self.lines;
                 let entry = self.live.get_mut(&request)?;
                 self.runs.end_all(entry);
+                self.ids -= entry.ids();
                 entry.stage = Stage::Ending { ended, line };
                 None
             }
@@ -222,10 +223,7 @@ impl Book {
     /// Takes out the latest requests that the server has said nothing of, if there are more than it lets
     /// the session have: it was about to refuse them.
     pub(super) fn excess(&mut self) -> Vec<Entry> {
-        let claimed =
-            self.live.values().filter(|entry| !matches!(entry.stage, Stage::Ending { .. }));
-        let claimed: usize = claimed.map(Entry::ids).sum();
-        let mut excess = claimed.saturating_sub(self.limit.unwrap_or(usize::MAX));
+        let mut excess = self.ids.saturating_sub(self.limit.unwrap_or(usize::MAX));
         let unheard = |entry: &Entry| matches!(entry.stage, Stage::Asked { place: 0, .. });
         let unheard = self.sorted().filter(|(_, entry)| unheard(entry));
         let mut unheard: Vec<(u64, usize)> =
@@ -259,9 +257,7 @@ impl Book {
             Stage::Ending { line, .. } => *line < lines,
             Stage::Asked { .. } | Stage::Holding { .. } => false,
         });
-        let ended: Vec<_> = ended.collect();
-        self.ids -= ended.iter().map(|(_, entry)| entry.ids()).sum::<usize>();
-        ended
+        ended.collect()
     }
 
     /// Takes down at which place a request waits.
@@ -405,6 +401,29 @@ mod tests {
         assert_eq!(over, [true, false, true]);
         let all_four = ask_all(&mut book, &["b", "c", "d"]);
         assert!(all_four.is_ok(), "what is over does not count");
+    }
+
+    /// It is not claimed.
+    #[test]
+    fn what_is_released_while_cut_off_makes_room_also_if_somebody_waits_for_the_end() {
+        let mut book = Book::default();
+        let (line, _heard) = mpsc::unbounded_channel();
+        book.set_limit(1);
+        book.opened(line);
+        let (request, _answer) = ask(&mut book);
+        let (_, hold) = book.granted(request, 1, Vec::new()).expect("it waits");
+        book.cut();
+        let (ended, mut end) = oneshot::channel();
+        assert!(book.release(&hold, Some(ended)).is_some());
+        let (next, _answer) = ask(&mut book);
+        assert!(book.excess().is_empty());
+        let _messages = book.resume(v1::Resume::default());
+        for (request, entry) in book.heard() {
+            entry.released(request);
+        }
+        assert!(matches!(end.try_recv(), Ok(Ok(()))));
+        book.over(next).expect("it is live");
+        assert_eq!(book.ids, 0);
     }
 
     #[test]

@@ -116,9 +116,12 @@ impl Entry {
         }
     }
 
-    /// As how many requests the server counts it.
+    /// As how many requests the server counts it if it is claimed: what is released is not.
     pub(super) fn ids(&self) -> usize {
-        1 + self.more_ids.len()
+        match self.stage {
+            Stage::Asked { .. } | Stage::Holding { .. } => 1 + self.more_ids.len(),
+            Stage::Ending { .. } => 0,
+        }
     }
 
     /// What is claimed, with what is left of the limit of the present stage.

@@ -350,6 +350,21 @@ fn a_try_has_all_or_nothing() {
 }
 
 #[test]
+fn sharing_several_ids_overtakes_nobody_who_waits_for_one_of_them() {
+    let (mut manager, [first, second, third]) = three();
+    let shared = |ask| Ask { mode: Mode::Shared, ..ask };
+    manager.lock(0, first, 1, shared(one("b")));
+    manager.lock(0, second, 1, one("b"));
+    assert_eq!(manager.said(), [Granted(1, 1), Queued(2, 1, 1)]);
+    manager.lock(0, third, 1, Ask { wait_limit: seconds(0), ..shared(AB) });
+    assert_eq!(manager.said(), [Refused(3, 1, Refusal::Busy)]);
+    assert_eq!(manager.0.ids().count(), 1, "nothing is left behind");
+    manager.lock(0, third, 1, shared(AB));
+    assert_eq!(manager.said(), [Queued(3, 1, 2)]);
+    assert_eq!(users(&manager, "b"), (vec![1], vec![2, 3]));
+}
+
+#[test]
 fn a_release_ends_all_of_it_in_one_step() {
     let (mut manager, [first, second, third]) = three();
     manager.lock(0, first, 1, AB);

@@ -249,6 +249,19 @@ pub(crate) mod tests {
         assert_eq!(unread.load(Ordering::Relaxed), 0);
     }
 
+    /// A request may name so many that they are most of what waits.
+    #[test]
+    fn further_ids_count_with_their_tokens() {
+        let (inlet, _outlet) = outlet(&Unread::default());
+        let link = LockManager::default().open_unleased(1);
+        let more = vec![("n".repeat(1000).into(), 7); 3];
+        let outcome =
+            Outcome::Granted { id: "123".into(), token: 7, waiting: 0, more: more.into() };
+        inlet.tell(Event::Request { link, request: 1, outcome });
+        let of_each = size_of::<(Arc<str>, u64)>() + 1000;
+        assert_eq!(inlet.bytes(), size_of::<Event>() + 3 + 3 * of_each);
+    }
+
     #[test]
     fn the_end_of_a_session_is_all_that_is_left_to_read() {
         let unread = Unread::default();

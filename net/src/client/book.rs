@@ -426,6 +426,21 @@ mod tests {
         assert_eq!(book.ids, 0);
     }
 
+    /// It was claimed on that line, so the server may have more to say of it.
+    #[test]
+    fn a_release_on_the_line_that_is_heard_is_answered_by_its_own_word() {
+        let mut book = Book::default();
+        let (request, _answer) = ask(&mut book);
+        let (_, hold) = book.granted(request, 1, Vec::new()).expect("it waits");
+        let _messages = book.resume(v1::Resume::default());
+        let (ended, mut end) = oneshot::channel();
+        assert!(book.release(&hold, Some(ended)).is_some());
+        assert!(book.heard().is_empty());
+        book.over(request).expect("it is live").released(request);
+        assert!(matches!(end.try_recv(), Ok(Ok(()))));
+        assert_eq!(book.ids, 0);
+    }
+
     #[test]
     fn claims_that_do_not_fit_one_message_are_split() {
         let mut book = Book::default();

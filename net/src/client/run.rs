@@ -149,11 +149,12 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use lockcore::{Mode, manager::RequestId};
+    use tokio::sync::mpsc;
 
     use super::*;
     use crate::{
         client::{entry::Terms, shared::tests::holding},
-        proto::v1::{ClientMessage, client_message::Message},
+        proto::v1::{ClientMessage, client_message::Message, server_message::Message as Told},
     };
 
     type Answer = oneshot::Receiver<Result<Hold, Error>>;
@@ -274,6 +275,45 @@ mod tests {
             assert!(shared.release(&several, None));
             assert_eq!(token(&mut next), Some(9), "{id} is passed on");
         }
+    }
+
+    #[tokio::test]
+    async fn what_the_server_ends_is_passed_on_at_each_of_its_ids() {
+        for id in ["123", "other"] {
+            let (shared, hold, _said) = holding();
+            assert!(shared.release(&hold, None));
+            let (several, mut answer) = ask_all(&shared, &["other"]);
+            shared.granted(v1::Granted { request: several, token: 2, more_tokens: vec![7] });
+            let lost = answer.try_recv().unwrap().unwrap().loss;
+            let (sender, mut next) = oneshot::channel();
+            let terms =
+                Terms { mode: Mode::Exclusive, wait_limit: None, hold_limit: None, owner: None };
+            let request = shared.ask(id, &[], terms, sender).unwrap();
+            let run = v1::Run { first_token: 9, requests: vec![request] };
+            assert!(shared.answered(Told::Run(run)).is_none());
+            assert_eq!(token(&mut next), None, "{id} is held");
+            let revoked = v1::Revoked { request: several, reason: None };
+            assert!(shared.answered(Told::Revoked(revoked)).is_none());
+            assert!(lost.reason().is_some());
+            assert_eq!(token(&mut next), Some(9), "{id} is passed on");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_over_leaves_no_promise_to_the_next() {
+        let (shared, _hold, _said) = holding();
+        let [gone, _too] = [ask(&shared), ask(&shared)];
+        promise(&shared, 2, &[gone.0]);
+        drop(shared.with(|book| book.give_up()));
+        let (line, _said) = mpsc::unbounded_channel();
+        shared.with(|book| book.opened(line));
+
+        let [mut first, mut second] = [ask(&shared), ask(&shared)];
+        shared.granted(v1::Granted { request: first.0, token: 7, more_tokens: Vec::new() });
+        promise(&shared, 8, &[second.0]);
+        let hold = first.1.try_recv().unwrap().unwrap();
+        assert!(shared.release(&hold, None));
+        assert_eq!(token(&mut second.1), Some(8));
     }
 
     #[tokio::test]

@@ -285,3 +285,40 @@ fn opened_before(session: SessionId) -> Fault {
 fn not_open() -> Fault {
     Fault::OutOfPlace("a stream begins with open or resume".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: [u8; SECRET_BYTES] = [7; SECRET_BYTES];
+
+    fn hear(dialogue: &mut Dialogue, manager: &mut LockManager, message: FromClient) -> Link {
+        let message = ClientMessage { message: Some(message) };
+        match dialogue.hear(manager, Time::ZERO, || Ok(SECRET), message) {
+            Ok(Heard::Attached(manager::Opened { link, .. })) => link,
+            heard => panic!("it is not attached: {heard:?}"),
+        }
+    }
+
+    #[test]
+    fn a_session_of_which_nobody_was_told_ends_with_its_stream_and_one_that_comes_back_does_not() {
+        let (mut manager, dialogues) = (LockManager::default(), Dialogues::new(Limits::default()));
+        let open = || FromClient::Open(v1::Open { lease_ms: 10_000, runs: false });
+        let mut untold = dialogues.begin();
+        let link = hear(&mut untold, &mut manager, open());
+        assert_eq!(untold.part(), Parting::Close(link));
+        assert_eq!(untold.part(), Parting::Nothing);
+
+        let mut told = dialogues.begin();
+        let link = hear(&mut told, &mut manager, open());
+        let Some(FromServer::Opened(opened)) = told.opened() else { panic!("it is open") };
+        assert_eq!(told.opened(), None);
+        assert_eq!(told.part(), Parting::Detach(link));
+
+        let v1::Opened { session, secret, lease_ms, .. } = opened;
+        let resume = v1::Resume { session, secret, attempt: 1, lease_ms, ..v1::Resume::default() };
+        let mut back = dialogues.begin();
+        let link = hear(&mut back, &mut manager, FromClient::Resume(resume));
+        assert_eq!(back.part(), Parting::Detach(link), "its client knows of it");
+    }
+}

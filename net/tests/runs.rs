@@ -16,12 +16,13 @@ use futures::{FutureExt, future::join_all};
 use lockcore_net::{
     Client, ClientOptions, Error, Guard, Refusal,
     proto::v1::{
-        self, RequestOfSession, RevokeRequest, claim::State, locks_client::LocksClient,
-        revoke_request::Target, server_message::Message as Told,
+        self, RequestOfSession, RevokeRequest, claim::State, client_message::Message as Say,
+        locks_client::LocksClient, refusal::Reason, revoke_request::Target,
+        server_message::Message as Told,
     },
 };
 use support::{
-    RawSession, TestServer, claim, in_time,
+    RawSession, TestServer, claim, in_time, lock,
     process::Syncer,
     proxy::{Lost, Proxy},
     url, with_short_leases,
@@ -120,6 +121,26 @@ async fn a_run_is_told_again_on_the_next_connection_and_what_was_passed_on_is_he
     session.released(1).await;
     assert_eq!(session.granted(2).await, first + 1);
     assert_eq!(server.status(ID).await, (1, 1));
+}
+
+/// What is given up in between makes a run of those that were told to wait before.
+#[tokio::test]
+async fn a_run_among_the_answers_to_claims_counts_as_often_as_it_has_requests() {
+    let server = TestServer::start().await;
+    let mut session = RawSession::open_with_runs(server.address).await;
+    session.lock(1, ID);
+    let limited = v1::Lock { wait_limit_ms: Some(300_000), ..lock(2, ID) };
+    session.say(Say::Lock(limited));
+    session.lock(3, ID);
+    session.lock(4, ID);
+    let token = session.granted(1).await;
+    session.handled().await;
+    let waits = |request| claim(request, ID, State::Place(0));
+    let claims = vec![claim(1, ID, State::Token(token)), waits(3), waits(4)];
+    let mut session = session.resume(server.address, 1, claims).await;
+    assert_eq!(session.granted(1).await, token);
+    assert_eq!(session.refused(2).await, Reason::Cancelled(v1::Nothing {}));
+    assert_eq!(run(&mut session).await.requests, [3, 4]);
 }
 
 #[tokio::test]

@@ -1,14 +1,24 @@
 //! [`Contract`]: what a client may be told, given what it has said and was told before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockcore_net::proto::v1::{
     self, client_message::Message as Said, refusal::Reason, server_message::Message as Told,
 };
 
+use super::Met;
+
 /// What the client of a session knows of it, as far as it has read.
 #[derive(Debug, Default)]
 pub(super) struct Contract {
+    /// Whether it understands runs; `None` if this run of the server does not know its session.
+    runs: Option<bool>,
+    /// The ids of what was asked for last on the present stream, or claimed, by request.
+    asked: BTreeMap<u64, Ids>,
+    /// The ids of the live requests.
+    live: BTreeMap<u64, Ids>,
+    /// The greatest token that was told on the present stream, by id.
+    greatest: BTreeMap<String, u64>,
     requests: BTreeMap<u64, Stage>,
     /// What is owed for what was said on the present stream, by request.
     owed: BTreeMap<u64, Owed>,
@@ -24,10 +34,26 @@ pub(super) struct Contract {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Over,
-    Waiting(u64),
+    /// It was promised its turn, by a token, or was not.
+    Waiting {
+        place: u64,
+        promise: Option<u64>,
+    },
     Holding(u64),
     /// It comes back, and is told nothing of it yet.
     Unknown,
+}
+
+/// The different ids of a request, in the order in which they are first named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ids(Vec<String>);
+
+impl Ids {
+    fn of(lock: &v1::Lock) -> Self {
+        let mut named = BTreeSet::new();
+        let ids = [&lock.id].into_iter().chain(&lock.more_ids);
+        Self(ids.filter(|id| named.insert(*id)).cloned().collect())
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,18 +64,29 @@ struct Owed {
 }
 
 impl Contract {
-    /// The session has another stream, on which these were claimed.
-    pub(super) fn resumed(&mut self, claims: impl IntoIterator<Item = u64>) {
-        let mut claimed: Vec<u64> = claims.into_iter().collect();
+    /// The session was opened.
+    pub(super) fn opened_for(&mut self, runs: bool) {
+        self.runs = Some(runs);
+    }
+
+    /// The session has another stream, on which these were claimed. Whether its client understands runs
+    /// is news to a server that has restarted alone.
+    pub(super) fn resumed(&mut self, claims: Vec<v1::Lock>, runs: bool) {
+        let mut claimed: Vec<u64> = claims.iter().map(|lock| lock.request).collect();
         claimed.sort_unstable();
         let is_confused = claimed.windows(2).any(|pair| pair[0] == pair[1]);
-        *self = Self { came_back: true, claimed, is_confused, ..Self::default() };
+        let asked = claims.iter().map(|lock| (lock.request, Ids::of(lock))).collect();
+        let runs = Some(self.runs.unwrap_or(runs));
+        *self = Self { runs, asked, came_back: true, claimed, is_confused, ..Self::default() };
     }
 
     /// The client says something that the server hears.
     pub(super) fn says(&mut self, message: &Said) {
         match message {
-            Said::Lock(lock) => self.owed(lock.request).locks += 1,
+            Said::Lock(lock) => {
+                self.owed(lock.request).locks += 1;
+                self.asked.insert(lock.request, Ids::of(lock));
+            }
             Said::Release(release) => self.owed(release.request).releases += 1,
             Said::Cancel(cancel) => self.owed(cancel.request).cancels += 1,
             Said::Open(_)
@@ -60,32 +97,30 @@ impl Contract {
         }
     }
 
-    /// The client is told something.
+    /// The client is told something; returns what is met of runs and of several ids.
     ///
     /// # Panics
     ///
     /// If it may not be told that.
-    pub(super) fn told(&mut self, told: &Told) {
+    pub(super) fn told(&mut self, told: &Told) -> Option<Met> {
         if self.is_confused {
-            return;
+            return None;
         }
+        let mut met = None;
         match told {
             Told::Queued(v1::Queued { request, place }) => self.queued(*request, *place),
-            Told::Granted(v1::Granted { request, token, .. }) => self.granted(*request, *token),
-            Told::Released(v1::Released { request }) => self.released(*request),
-            Told::Revoked(v1::Revoked { request, .. }) => {
-                let stage = self.stage(*request);
-                assert!(matches!(stage, Stage::Holding(_) | Stage::Unknown), "{told:?}: {stage:?}");
-                self.set(*request, Stage::Over);
-            }
+            Told::Granted(granted) => met = self.granted(granted),
+            Told::Released(v1::Released { request }) => met = self.released(*request),
+            Told::Revoked(v1::Revoked { request, .. }) => self.revoked(*request),
             Told::Refused(v1::Refused { request, reason }) => {
                 let reason = reason.as_ref().and_then(|reason| reason.reason.as_ref());
                 self.refused(*request, reason.expect("a refusal has a reason"));
             }
-            Told::Run(_) => panic!("no client here understands runs"),
+            Told::Run(run) => met = self.promised(run),
             Told::Opened(_) => self.opened(),
             Told::KeptAlive(_) | Told::Ended(_) => {}
         }
+        met
     }
 
     /// The client has read all that it was told.
@@ -109,34 +144,88 @@ impl Contract {
     }
 
     fn queued(&mut self, request: u64, place: u64) {
-        match self.stage(request) {
-            Stage::Over | Stage::Unknown => {}
-            Stage::Waiting(before) => assert_eq!(place, before, "request {request} has moved"),
+        let promise = match self.stage(request) {
+            Stage::Over | Stage::Unknown => None,
+            Stage::Waiting { place: before, promise } => {
+                assert_eq!(place, before, "request {request} has moved");
+                promise
+            }
             Stage::Holding(_) => panic!("request {request} holds and is queued"),
-        }
+        };
         self.answer_lock(request);
-        self.set(request, Stage::Waiting(place));
+        self.set(request, Stage::Waiting { place, promise });
     }
 
-    fn granted(&mut self, request: u64, token: u64) {
+    fn granted(&mut self, granted: &v1::Granted) -> Option<Met> {
+        let &v1::Granted { request, token, ref more_tokens } = granted;
         match self.stage(request) {
-            Stage::Waiting(_) => {}
+            Stage::Waiting { promise: None, .. } => {}
             Stage::Over | Stage::Unknown => self.answer_lock(request),
-            Stage::Holding(before) => {
+            // One that was promised its turn is told of it when it is asked for again alone.
+            Stage::Waiting { promise: Some(before), .. } | Stage::Holding(before) => {
                 assert_eq!(token, before, "request {request} holds twice");
                 self.answer_lock(request);
             }
         }
         self.set(request, Stage::Holding(token));
+        let Ids(ids) = self.live.get(&request)?.clone();
+        assert_eq!(ids.len(), 1 + more_tokens.len(), "{granted:?} for {ids:?}");
+        for (id, token) in ids.into_iter().zip([token].iter().chain(more_tokens)) {
+            self.note_token(id, *token);
+        }
+        (!more_tokens.is_empty()).then_some(match self.came_back {
+            true => Met::GrantedAllAgain,
+            false => Met::GrantedAll,
+        })
     }
 
-    fn released(&mut self, request: u64) {
+    /// Requests for one id, which wait, are promised their turns.
+    fn promised(&mut self, run: &v1::Run) -> Option<Met> {
+        assert_eq!(self.runs, Some(true), "{run:?}: the client does not understand it");
+        for (request, token) in run.requests.iter().zip(run.first_token..) {
+            let Stage::Waiting { place, promise } = self.stage(*request) else {
+                panic!("{run:?}: {:?}", self.stage(*request))
+            };
+            let Ids(ids) = self.live[request].clone();
+            let [id] = &ids[..] else { panic!("{run:?} for {ids:?}") };
+            let greatest = self.greatest.get(id).copied().unwrap_or_default();
+            match promise {
+                Some(before) => assert_eq!(token, before, "request {request} is promised twice"),
+                // Claims are answered in no particular order.
+                None if self.came_back => {}
+                None => assert!(token > greatest, "{run:?} comes after {greatest} of {id}"),
+            }
+            self.note_token(id.clone(), token);
+            self.set(*request, Stage::Waiting { place, promise: Some(token) });
+        }
+        self.came_back.then_some(Met::PromisedAgain)
+    }
+
+    fn note_token(&mut self, id: String, token: u64) {
+        let greatest = self.greatest.entry(id).or_default();
+        *greatest = token.max(*greatest);
+    }
+
+    fn released(&mut self, request: u64) -> Option<Met> {
         let stage = self.stage(request);
         match stage {
-            Stage::Holding(_) => self.answer_end(request),
+            Stage::Holding(_) | Stage::Waiting { promise: Some(_), .. } => self.answer_end(request),
             // It was not claimed, or was given up before the stream was another.
             Stage::Unknown => {}
-            Stage::Over | Stage::Waiting(_) => panic!("request {request} is released: {stage:?}"),
+            Stage::Over | Stage::Waiting { promise: None, .. } => {
+                panic!("request {request} is released: {stage:?}")
+            }
+        }
+        self.set(request, Stage::Over);
+        matches!(stage, Stage::Waiting { .. }).then_some(Met::PassedOn)
+    }
+
+    fn revoked(&mut self, request: u64) {
+        match self.stage(request) {
+            Stage::Holding(_) | Stage::Unknown | Stage::Waiting { promise: Some(_), .. } => {}
+            stage @ (Stage::Over | Stage::Waiting { promise: None, .. }) => {
+                panic!("request {request} is revoked: {stage:?}")
+            }
         }
         self.set(request, Stage::Over);
     }
@@ -155,7 +244,7 @@ impl Contract {
             }
             Reason::Cancelled(_) if stage == Stage::Unknown => self.set(request, Stage::Over),
             Reason::Cancelled(_) => {
-                assert!(matches!(stage, Stage::Waiting(_)), "request {request}: {stage:?}");
+                assert!(matches!(stage, Stage::Waiting { .. }), "request {request}: {stage:?}");
                 self.answer_end(request);
                 self.set(request, Stage::Over);
             }
@@ -172,7 +261,7 @@ impl Contract {
             | Reason::WaitLimitMs(_)
             | Reason::Administrator(_) => {
                 match stage {
-                    Stage::Waiting(_) => {}
+                    Stage::Waiting { .. } => {}
                     Stage::Over | Stage::Unknown => self.answer_lock(request),
                     Stage::Holding(_) => panic!("request {request} holds: {reason:?}"),
                 }
@@ -218,6 +307,14 @@ impl Contract {
 
     fn set(&mut self, request: u64, stage: Stage) {
         self.claimed.retain(|claimed| *claimed != request);
+        match stage {
+            Stage::Over => drop(self.live.remove(&request)),
+            Stage::Waiting { .. } | Stage::Holding(_) | Stage::Unknown => {
+                if let Some(ids) = self.asked.get(&request) {
+                    self.live.entry(request).or_insert_with(|| ids.clone());
+                }
+            }
+        }
         self.requests.insert(request, stage);
     }
 }

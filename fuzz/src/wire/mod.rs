@@ -5,12 +5,13 @@ mod op;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    mem,
     time::Duration,
 };
 
 use lockcore::{
     LockManager,
-    manager::{Epoch, Event, Limits, Link, SessionId, Time},
+    manager::{Epoch, Event, Limits, Link, Outcome, SessionId, Time},
 };
 use lockcore_net::{
     dialogue::{Dialogue, Dialogues, Fault, Heard, Parting, SECRET_BYTES},
@@ -47,6 +48,16 @@ events! {
         Queued,
         /// A request holds.
         Granted,
+        /// A request for several ids holds them all.
+        GrantedAll,
+        /// It is told again to a session that came back.
+        GrantedAllAgain,
+        /// A request is promised its turn.
+        Promised,
+        /// It is told again to a session that came back.
+        PromisedAgain,
+        /// A request that was promised its turn had it, and is released.
+        PassedOn,
         /// A request is refused.
         Refused,
         /// A hold ended as asked for.
@@ -97,7 +108,7 @@ struct Line {
     /// How many of these come before the client is told that its session is open.
     answers: Option<usize>,
     /// What was claimed before the session is known.
-    claimed: Vec<u64>,
+    claimed: Vec<v1::Lock>,
 }
 
 /// Does what `bytes` say, and returns what was met.
@@ -133,7 +144,8 @@ pub fn run(mut bytes: &[u8]) -> Events<Met> {
 fn limits() -> Limits {
     let mut limits = Limits::default();
     (limits.sessions, limits.ids, limits.id_bytes) = (4, 3, 8);
-    (limits.waiters, limits.requests_per_session) = (6, 5);
+    (limits.waiters, limits.requests_per_session) = (8, 7);
+    limits.ids_per_request = 3;
     limits.longest_lease = Duration::from_secs(20);
     limits
 }
@@ -170,6 +182,10 @@ impl World {
             let Some(line) = lines.into_iter().find(|line| line.link == Some(event.link())) else {
                 continue;
             };
+            // Its client knows.
+            if let Event::Request { outcome: Outcome::PromisedTurn { .. }, .. } = event {
+                continue;
+            }
             if let Event::Ended { .. } = event {
                 line.link = None;
                 line.events.clear();
@@ -191,7 +207,7 @@ impl World {
     }
 
     fn say(&mut self, line: usize, say: &Say) {
-        let message = ClientMessage { message: self.message(say) };
+        let message = ClientMessage { message: self.message(line, say) };
         let Some(garbled) = say.garbled else { return self.hear(line, message) };
         let mut bytes = message.encode_to_vec();
         if let Some(at) = usize::from(garbled / 8).checked_rem(bytes.len()) {
@@ -226,7 +242,7 @@ impl World {
         if let (Some(link), Some(said)) = (link, &message.message) {
             self.contract(link).says(said);
         }
-        let resumes = matches!(message.message, Some(Said::Resume(_)));
+        let begins = message.message.as_ref().and_then(Begins::by);
         let (claims, secret) = (claimed(&message), [self.opened.len() as u8; SECRET_BYTES]);
         let heard = line.dialogue.hear(&mut self.manager, self.now, || Ok(secret), message);
         match heard {
@@ -244,7 +260,8 @@ impl World {
             }
             Ok(Heard::Attached(opened)) => {
                 line.claimed.extend(claims);
-                self.attach(&mut line, opened.link, resumes);
+                let begins = begins.expect("only such a message attaches a stream");
+                self.attach(&mut line, opened.link, begins);
             }
         }
         self.lines[number] = Some(line);
@@ -252,18 +269,22 @@ impl World {
         self.settle_answers(number);
     }
 
-    fn attach(&mut self, line: &mut Line, link: Link, resumes: bool) {
+    fn attach(&mut self, line: &mut Line, link: Link, begins: Begins) {
         line.link = Some(link);
         line.answers = Some(0);
-        if resumes {
-            self.met.met_if(!line.claimed.is_empty(), Met::ResumedWithClaims);
-            self.contract(link).resumed(line.claimed.drain(..));
-            self.met.met(Met::Resumed);
-            let session = link.session().get();
-            let run = self.opened.iter().find(|(opened, _)| opened.session == session);
-            self.met
-                .met_if(run.is_some_and(|(_, run)| *run < self.epoch), Met::ResumedAfterRestart);
+        match begins {
+            Begins::Open { runs } => self.contract(link).opened_for(runs),
+            Begins::Resume { runs } => self.resumed(link, mem::take(&mut line.claimed), runs),
         }
+    }
+
+    fn resumed(&mut self, link: Link, claimed: Vec<v1::Lock>, runs: bool) {
+        self.met.met_if(!claimed.is_empty(), Met::ResumedWithClaims);
+        self.contract(link).resumed(claimed, runs);
+        self.met.met(Met::Resumed);
+        let session = link.session().get();
+        let run = self.opened.iter().find(|(opened, _)| opened.session == session);
+        self.met.met_if(run.is_some_and(|(_, run)| *run < self.epoch), Met::ResumedAfterRestart);
     }
 
     /// What there is to read right after a session is attached are the answers to its claims.
@@ -301,8 +322,9 @@ impl World {
 
     /// A client is told something.
     fn note(&mut self, line: &Line, told: &Told) {
-        if let Some(link) = line.link {
-            self.contract(link).told(told);
+        let met = line.link.and_then(|link| self.contract(link).told(told));
+        if let Some(met) = met {
+            self.met.met(met);
         }
         self.met.met(match told {
             Told::Opened(opened) => {
@@ -316,11 +338,15 @@ impl World {
                 self.numbers.push(*place);
                 Met::Queued
             }
-            Told::Granted(v1::Granted { token, .. }) => {
+            Told::Granted(v1::Granted { token, more_tokens, .. }) => {
                 self.numbers.push(*token);
+                self.numbers.extend(more_tokens);
                 Met::Granted
             }
-            Told::Run(_) => unreachable!("the contract forbids it"),
+            Told::Run(v1::Run { first_token, .. }) => {
+                self.numbers.push(*first_token);
+                Met::Promised
+            }
             Told::Refused(_) => Met::Refused,
             Told::Released(_) => Met::Released,
             Told::Revoked(_) => Met::Revoked,
@@ -353,11 +379,17 @@ impl World {
         }
     }
 
-    fn message(&mut self, say: &Say) -> Option<Said> {
+    fn message(&mut self, line: usize, say: &Say) -> Option<Said> {
         let &Say { kind, request, number, more, .. } = say;
+        let is_open = self.lines[line].as_ref().is_some_and(|line| line.link.is_some());
         Some(match kind {
+            // What may not come at this point comes now and then: it ends the stream.
+            _ if is_open == kind.opens() && number % 8 > 0 => match is_open {
+                true => Said::Lock(lock(say, request)),
+                false => open(say),
+            },
             Kind::Nothing => return None,
-            Kind::Open => Said::Open(v1::Open { lease_ms: u64::from(more) * 100, runs: false }),
+            Kind::Open => open(say),
             Kind::Resume { claims } => self.resume(say, claims)?,
             Kind::Claims { claims } => {
                 Said::Claims(v1::Claims { claims: self.claims(say, claims.into()) })
@@ -367,7 +399,7 @@ impl World {
             Kind::Lock => Said::Lock(lock(say, request)),
             Kind::Cancel => Said::Cancel(v1::Cancel { request }),
             Kind::Release => {
-                Said::Release(v1::Release { request, token: self.number(number.into()) })
+                Said::Release(v1::Release { request, token: self.number(usize::from(number % 4)) })
             }
             Kind::Close => Said::Close(v1::Close {}),
         })
@@ -386,18 +418,23 @@ impl World {
         let late = if say.more % 16 == 15 { 2 } else { 0 };
         let attempt = self.attempts.saturating_sub(late);
         let claims = self.claims(say, claims.into());
-        Some(Said::Resume(v1::Resume { session, secret, attempt, lease_ms, claims, runs: false }))
+        let runs = say.more % 8 < 4;
+        Some(Said::Resume(v1::Resume { session, secret, attempt, lease_ms, claims, runs }))
     }
 
     fn claims(&self, say: &Say, count: usize) -> Vec<v1::Claim> {
         let claim = |at: usize| {
-            let number = self.number(usize::from(say.number) + at);
+            let back = usize::from(say.number) + at;
+            let number = self.number(back);
             let state = match (usize::from(say.more) + at) % 3 {
                 0 => State::Place(number),
                 _ => State::Token(number),
             };
-            let lock = Some(lock(say, say.request + at as u64));
-            v1::Claim { lock, state: Some(state), more_tokens: Vec::new() }
+            let lock = lock(say, say.request + at as u64);
+            // The tokens of one hold were told one after the other.
+            let more = 1..=lock.more_ids.len().min(back);
+            let more_tokens = more.map(|more| self.number(back - more)).collect();
+            v1::Claim { lock: Some(lock), state: Some(state), more_tokens }
         };
         (0..count).map(claim).collect()
     }
@@ -431,6 +468,27 @@ impl World {
     }
 }
 
+/// What makes a stream the connection of a session.
+enum Begins {
+    Open { runs: bool },
+    Resume { runs: bool },
+}
+
+impl Begins {
+    fn by(message: &Said) -> Option<Self> {
+        match *message {
+            Said::Open(v1::Open { runs, .. }) => Some(Self::Open { runs }),
+            Said::Resume(v1::Resume { runs, .. }) => Some(Self::Resume { runs }),
+            Said::Claims(_)
+            | Said::KeepAlive(_)
+            | Said::Lock(_)
+            | Said::Cancel(_)
+            | Said::Release(_)
+            | Said::Close(_) => None,
+        }
+    }
+}
+
 impl Line {
     fn new(dialogue: Dialogue) -> Self {
         let (events, claimed) = Default::default();
@@ -438,30 +496,40 @@ impl Line {
     }
 }
 
+fn open(say: &Say) -> Said {
+    let (lease_ms, runs) = (u64::from(say.more) * 100, say.number % 2 > 0);
+    Said::Open(v1::Open { lease_ms, runs })
+}
+
 fn lock(say: &Say, request: u64) -> v1::Lock {
-    let limit =
-        |bits: u8| [None, None, Some(0), Some(5_000), Some(u64::MAX)][usize::from(bits) % 5];
+    let limit = |bits: u8| {
+        [None, None, None, None, Some(0), Some(5_000), Some(u64::MAX)][usize::from(bits) % 7]
+    };
     let id = IDS.iter().position(|id| *id == say.id).unwrap_or_default() + request as usize / 8;
+    // Some of the further ones are named before, and some are too many.
+    let further = [0, 0, 0, 0, 0, 1, 2, 3][usize::from(say.number / 4) % 8];
+    let stride = 1 + usize::from(say.number / 64);
+    let more_ids = (1..=further).map(|at| IDS[(id + at * stride) % IDS.len()].to_owned());
     v1::Lock {
         request,
         id: IDS[id % IDS.len()].to_owned(),
-        mode: if say.number == 255 { 77 } else { i32::from(say.number % 2) },
+        mode: if say.number == 255 { 77 } else { i32::from(say.number % 4 == 1) },
         wait_limit_ms: limit(say.more / 8),
         hold_limit_ms: limit(say.number / 8).filter(|limit| *limit > 0),
         owner: (say.more % 4 == 3).then_some(u64::from(say.number % 3)),
-        more_ids: Vec::new(),
+        more_ids: more_ids.collect(),
     }
 }
 
 /// The requests that a message claims.
-fn claimed(message: &ClientMessage) -> Vec<u64> {
+fn claimed(message: &ClientMessage) -> Vec<v1::Lock> {
     let claims = match &message.message {
         Some(Said::Claims(v1::Claims { claims }) | Said::Resume(v1::Resume { claims, .. })) => {
             &claims[..]
         }
         Some(_) | None => &[],
     };
-    claims.iter().filter_map(|claim| claim.lock.as_ref()).map(|lock| lock.request).collect()
+    claims.iter().filter_map(|claim| claim.lock.clone()).collect()
 }
 
 fn of_fault(fault: &Fault) -> Met {

@@ -88,15 +88,15 @@ impl<'a> Op<'a> {
             2 => Self::Expel { session: number },
             3 if number % 4 == 0 => Self::Restart,
             3..6 => Self::Pass { time: Duration::from_millis(u64::from(more) * 100) },
-            6..8 => {
+            6 => {
                 let (message, rest) = rest.split_at(usize::from(more).min(rest.len()));
                 *bytes = rest;
                 Self::Bytes { line, bytes: message }
             }
-            8 => Self::Read { line },
+            7..9 => Self::Read { line },
             said => {
-                let id = IDS[usize::from(more) % IDS.len()];
-                let garbled = (kind / 32 == 7).then_some(number);
+                let id = IDS[[0, 0, 0, 1, 1, 2, 3, 4, 5][usize::from(more) % 9]];
+                let garbled = (kind / 32 == 7 && request / 64 == 3).then_some(number);
                 let request = u64::from(request) % REQUESTS;
                 let kind = Kind::decode(said, more);
                 Self::Say { line, say: Say { kind, request, id, number, more, garbled } }
@@ -106,6 +106,11 @@ impl<'a> Op<'a> {
 }
 
 impl Kind {
+    /// Whether it comes before a stream is the connection of a session.
+    pub(super) fn opens(self) -> bool {
+        matches!(self, Self::Open | Self::Resume { .. } | Self::Claims { .. } | Self::ManyClaims)
+    }
+
     fn decode(said: u8, more: u8) -> Self {
         match said {
             9 | 10 => Self::Open,

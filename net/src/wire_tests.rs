@@ -3,7 +3,7 @@
 //! `LOCKCORE_SEEDS=100000 cargo test --release -p lockcore-net wire_tests -- --nocapture` runs as many.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -45,6 +45,35 @@ struct Line {
     says: mpsc::UnboundedSender<Result<ClientMessage, Status>>,
     stream: SessionStream<Inbound>,
     is_open: bool,
+    /// The requests that were claimed and not told of, until the session is open.
+    claimed: BTreeSet<u64>,
+}
+
+impl Line {
+    fn claims(&mut self, message: &Result<ClientMessage, Status>) {
+        let message = message.as_ref().ok().and_then(|message| message.message.as_ref());
+        if let Some(
+            Message::Claims(v1::Claims { claims }) | Message::Resume(v1::Resume { claims, .. }),
+        ) = message
+        {
+            let claimed = claims.iter().filter_map(|claim| claim.lock.as_ref());
+            self.claimed.extend(claimed.map(|lock| lock.request));
+        }
+    }
+
+    /// All claims are answered before the session is open.
+    fn hears(&mut self, told: &Told) {
+        match told {
+            Told::Queued(v1::Queued { request, .. })
+            | Told::Granted(v1::Granted { request, .. })
+            | Told::Refused(v1::Refused { request, .. })
+            | Told::Released(v1::Released { request })
+            | Told::Revoked(v1::Revoked { request, .. }) => drop(self.claimed.remove(request)),
+            Told::Opened(v1::Opened { secret, .. }) if !secret.is_empty() => {}
+            Told::Opened(_) => assert!(self.claimed.is_empty(), "unanswered: {:?}", self.claimed),
+            Told::KeptAlive(_) | Told::Run(_) | Told::Ended(_) => {}
+        }
+    }
 }
 
 struct World {
@@ -81,7 +110,7 @@ impl World {
     fn connect(&mut self) {
         let (says, inbound) = mpsc::unbounded();
         let stream = SessionStream::new(self.hub.clone(), inbound);
-        self.lines.push(Line { says, stream, is_open: false });
+        self.lines.push(Line { says, stream, is_open: false, claimed: BTreeSet::new() });
     }
 
     fn any_line(&mut self) -> Line {
@@ -96,7 +125,11 @@ impl World {
         }
         let mut line = self.any_line();
         for _ in 0..self.dice.below(4) {
+            let was_open = line.is_open;
             let message = self.message(&mut line.is_open);
+            if !was_open {
+                line.claims(&message);
+            }
             let _ = line.says.unbounded_send(message);
         }
         if self.dice.below(30) == 0 {
@@ -113,7 +146,11 @@ impl World {
         loop {
             match line.stream.poll_next_unpin(&mut context) {
                 Poll::Pending => return true,
-                Poll::Ready(Some(Ok(told))) => self.note(told.message.expect("of some kind")),
+                Poll::Ready(Some(Ok(told))) => {
+                    let told = told.message.expect("of some kind");
+                    line.hears(&told);
+                    self.note(told);
+                }
                 Poll::Ready(Some(Err(status))) => {
                     assert!(!status.message().is_empty(), "{status:?}");
                     *self.told.entry("failed").or_default() += 1;

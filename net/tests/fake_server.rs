@@ -2,11 +2,16 @@
 
 mod support;
 
-use std::{net::SocketAddr, pin::Pin, time::Duration};
+use std::{
+    future::{Future, ready},
+    net::SocketAddr,
+    pin::Pin,
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt};
 use lockcore_net::{
-    ClientOptions, Error, Refusal,
+    Client, ClientOptions, Error, Guard, Refusal,
     proto::v1::{
         self, ClientMessage, ServerMessage,
         client_message::Message as Say,
@@ -16,7 +21,11 @@ use lockcore_net::{
     },
 };
 use support::{in_time, url};
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
@@ -92,32 +101,45 @@ fn opened() -> v1::Opened {
     v1::Opened { session: 1, secret: vec![7; 16], lease_ms: 300_000, requests: 10 }
 }
 
+/// A client with its line, whose session is opened once `pause` is over.
+async fn connected(
+    address: SocketAddr,
+    lines: &mut mpsc::UnboundedReceiver<Line>,
+    opened: v1::Opened,
+    pause: impl Future<Output = ()>,
+) -> (Client, Line) {
+    let (url, lease) = (url(address), Duration::from_millis(opened.lease_ms));
+    let connecting = ClientOptions::new().lease(lease).connect(&url);
+    let opening = async {
+        let mut line = lines.recv().await.unwrap();
+        assert!(matches!(line.said().await, Say::Open(_)));
+        pause.await;
+        line.tell(Told::Opened(opened));
+        line
+    };
+    let (client, line) = in_time(async { tokio::join!(connecting, opening) }).await;
+    (client.unwrap(), line)
+}
+
+/// A guard of "123" by token 7.
+async fn locked(client: &Client, line: &mut Line) -> (Guard, u64) {
+    let locking = client.lock("123");
+    let granting = async {
+        let Say::Lock(lock) = line.said().await else { panic!("it asks for a lock") };
+        let (request, more_tokens) = (lock.request, Vec::new());
+        line.tell(Told::Granted(v1::Granted { request, token: 7, more_tokens }));
+        request
+    };
+    let (guard, request) = in_time(async { tokio::join!(locking, granting) }).await;
+    (guard.unwrap(), request)
+}
+
 /// The line breaks, or the server falls silent, before `Opened`: what was refused is lost all the same.
 #[tokio::test]
 async fn a_claim_that_is_refused_is_lost_before_the_session_is_resumed() {
     let (address, mut lines) = fake().await;
-    let url = url(address);
-    let connecting = ClientOptions::new().lease(Duration::from_secs(300)).connect(&url);
-    let opening = async {
-        let mut line = lines.recv().await.unwrap();
-        assert!(matches!(line.said().await, Say::Open(_)));
-        line.tell(Told::Opened(opened()));
-        line
-    };
-    let (client, mut line) = in_time(async { tokio::join!(connecting, opening) }).await;
-    let client = client.unwrap();
-    let locking = client.lock("123");
-    let granting = async {
-        let Say::Lock(lock) = line.said().await else { panic!("it asks for a lock") };
-        line.tell(Told::Granted(v1::Granted {
-            request: lock.request,
-            token: 7,
-            more_tokens: Vec::new(),
-        }));
-        lock.request
-    };
-    let (guard, request) = in_time(async { tokio::join!(locking, granting) }).await;
-    let guard = guard.unwrap();
+    let (client, mut line) = connected(address, &mut lines, opened(), ready(())).await;
+    let (guard, request) = locked(&client, &mut line).await;
     drop(line);
 
     let mut line = in_time(lines.recv()).await.unwrap();
@@ -136,5 +158,23 @@ async fn a_claim_that_is_refused_is_lost_before_the_session_is_resumed() {
     let Say::Resume(resume) = line.said().await else { panic!("it comes back again") };
     assert_eq!(resume.claims, []);
     line.tell(Told::Opened(v1::Opened { secret: Vec::new(), ..opened() }));
+    assert!(!guard.is_held());
+}
+
+/// The server counts from when it heard the client, and may be slow to answer.
+#[tokio::test]
+async fn a_lease_is_over_for_its_client_when_it_is_for_a_server_that_answers_late() {
+    let (address, mut lines) = fake().await;
+    let lease = Duration::from_secs(3);
+    let opened = v1::Opened { lease_ms: 3000, ..opened() };
+    let mut heard = None;
+    let late = async {
+        heard = Some(Instant::now());
+        sleep(lease / 3).await;
+    };
+    let (client, mut line) = connected(address, &mut lines, opened, late).await;
+    let (guard, _) = locked(&client, &mut line).await;
+    assert!(guard.is_held());
+    sleep_until(heard.unwrap() + lease).await;
     assert!(!guard.is_held());
 }

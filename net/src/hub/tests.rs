@@ -58,6 +58,19 @@ fn a_detached_session_waits_for_its_client_and_has_no_outlet() {
 }
 
 #[test]
+fn a_stale_connection_that_goes_takes_nothing_from_the_one_that_took_over() {
+    let hub = Hub::new(Limits::default(), UNREAD, None);
+    let Opened { link, .. } = open(&hub);
+    let (session, secret, claims) = (link.session(), Secret::new(1), &[]);
+    let resume = Resume { session, secret, attempt: 1, lease: LEASE, runs: false, claims };
+    let later = attach(&hub, |manager, now| manager.resume(now, resume));
+    hub.detach(link);
+    hub.ask(|manager, now| manager.lock(now, later.link, 1, Ask::exclusive("123"))).unwrap();
+    assert!(matches!(told(&later.outlet), Outcome::Granted { .. }));
+    assert!(hub.look(|manager, _| manager.sessions().all(|session| session.attached)));
+}
+
+#[test]
 fn a_hub_that_shut_down_takes_no_more_and_says_what_that_means() {
     let hub = Hub::new(Limits::default(), UNREAD, None);
     let opened = open(&hub);

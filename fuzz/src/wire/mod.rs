@@ -380,7 +380,7 @@ impl World {
     }
 
     fn message(&mut self, line: usize, say: &Say) -> Option<Said> {
-        let &Say { kind, request, number, more, .. } = say;
+        let &Say { kind, request, number, .. } = say;
         let is_open = self.lines[line].as_ref().is_some_and(|line| line.link.is_some());
         Some(match kind {
             // What may not come at this point comes now and then: it ends the stream.

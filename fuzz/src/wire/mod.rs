@@ -497,7 +497,7 @@ impl Line {
 }
 
 fn open(say: &Say) -> Said {
-    let (lease_ms, runs) = (u64::from(say.more) * 100, say.number % 2 > 0);
+    let (lease_ms, runs) = (u64::from(say.more) * 100, !say.number.is_multiple_of(2));
     Said::Open(v1::Open { lease_ms, runs })
 }
 

@@ -173,10 +173,8 @@ impl Contract {
         for (id, token) in ids.into_iter().zip([token].iter().chain(more_tokens)) {
             self.note_token(id, *token);
         }
-        (!more_tokens.is_empty()).then_some(match self.came_back {
-            true => Met::GrantedAllAgain,
-            false => Met::GrantedAll,
-        })
+        let met = if self.came_back { Met::GrantedAllAgain } else { Met::GrantedAll };
+        (!more_tokens.is_empty()).then_some(met)
     }
 
     /// Requests for one id, which wait, are promised their turns.

@@ -382,12 +382,11 @@ impl World {
     fn message(&mut self, line: usize, say: &Say) -> Option<Said> {
         let &Say { kind, request, number, .. } = say;
         let is_open = self.lines[line].as_ref().is_some_and(|line| line.link.is_some());
+        // What may not come at this point comes now and then: it ends the stream.
+        if is_open == kind.opens() && number % 8 > 0 {
+            return Some(if is_open { Said::Lock(lock(say, request)) } else { open(say) });
+        }
         Some(match kind {
-            // What may not come at this point comes now and then: it ends the stream.
-            _ if is_open == kind.opens() && number % 8 > 0 => match is_open {
-                true => Said::Lock(lock(say, request)),
-                false => open(say),
-            },
             Kind::Nothing => return None,
             Kind::Open => open(say),
             Kind::Resume { claims } => self.resume(say, claims)?,
@@ -497,7 +496,7 @@ impl Line {
 }
 
 fn open(say: &Say) -> Said {
-    let (lease_ms, runs) = (u64::from(say.more) * 100, !say.number.is_multiple_of(2));
+    let (lease_ms, runs) = (u64::from(say.more) * 100, say.number % 2 == 1);
     Said::Open(v1::Open { lease_ms, runs })
 }
 

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -331,6 +332,20 @@ async fn nothing_is_passed_on_when_the_lease_has_run_out() {
     let refused = in_time(&mut second).await;
     assert!(matches!(refused, Err(Error::SessionExpired)), "{refused:?}");
     server.until(ID, 0, 0).await;
+}
+
+/// Its driver has not looked at the clock, and the server is not heard either.
+#[tokio::test]
+async fn a_client_that_was_stopped_past_its_lease_passes_nothing_on() {
+    let server = TestServer::start_with(with_short_leases()).await;
+    let lease = Duration::from_millis(400);
+    let client = server.client_for(lease).await;
+    let (first, [mut second]) = run_of(&client).await;
+    thread::sleep(lease);
+    drop(first);
+    assert!(still_waits(&mut second));
+    let refused = in_time(second).await;
+    assert!(matches!(refused, Err(Error::SessionExpired)), "{refused:?}");
 }
 
 #[tokio::test]

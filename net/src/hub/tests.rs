@@ -5,7 +5,10 @@ use std::time::Duration;
 use lockcore::manager::{Ask, Claim, Claimed, Open, Resume, Secret};
 
 use super::*;
-use crate::outlet::Closed;
+use crate::{
+    outlet::Closed,
+    proto::v1::{self, client_message},
+};
 
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -68,6 +71,17 @@ fn a_stale_connection_that_goes_takes_nothing_from_the_one_that_took_over() {
     hub.ask(|manager, now| manager.lock(now, later.link, 1, Ask::exclusive("123"))).unwrap();
     assert!(matches!(told(&later.outlet), Outcome::Granted { .. }));
     assert!(hub.look(|manager, _| manager.sessions().all(|session| session.attached)));
+}
+
+#[test]
+fn a_session_that_nobody_was_told_of_ends_with_its_stream() {
+    let hub = Hub::new(Limits::default(), UNREAD, None);
+    let mut dialogue = hub.begin();
+    let open = client_message::Message::Open(v1::Open { lease_ms: 10_000, runs: false });
+    let (_, outlet) = hub.hear(&mut dialogue, ClientMessage { message: Some(open) }).unwrap();
+    assert!(outlet.is_some());
+    hub.part(dialogue.part());
+    assert_eq!(hub.look(|manager, _| manager.sessions().len()), 1, "that of the callers");
 }
 
 #[test]

@@ -81,19 +81,39 @@ async fn a_peer_that_makes_room_for_nothing_is_cut_off() {
     assert_eq!(sessions.status("123").await.unwrap().holders, 0);
 }
 
-#[tokio::test]
-async fn a_stream_for_which_too_much_waits_ends_and_its_session_stays() {
-    let server = TestServer::start_with(Server::new().unread(100_000)).await;
-    let (mut slow, mut holder) = (slow(&server).await, server.session().await);
+/// How many requests hold at once.
+const WAITING: u64 = 2000;
+
+/// One that is told more than it takes in: that all its requests hold.
+async fn with_much_to_read(server: &TestServer) -> RawSession {
+    let (mut slow, mut holder) = (slow(server).await, server.session().await);
     holder.lock(1, "123");
     let token = holder.granted(1).await;
-    const WAITING: u64 = 2000;
     (1..=WAITING).for_each(|request| slow.say(shared(request)));
     for request in 1..=WAITING {
         slow.queued(request).await;
     }
     holder.release(1, token);
     holder.released(1).await;
+    slow
+}
+
+#[tokio::test]
+async fn a_peer_that_is_cut_off_late_takes_nothing_from_the_connection_that_took_over() {
+    let server = impatient().await;
+    let slow = with_much_to_read(&server).await;
+    let mut back = slow.resume(server.address, 1, Vec::new()).await;
+    slow.is_cut_off().await;
+    for request in (1..=WAITING).rev() {
+        back.released(request).await;
+    }
+    back.handled().await;
+}
+
+#[tokio::test]
+async fn a_stream_for_which_too_much_waits_ends_and_its_session_stays() {
+    let server = TestServer::start_with(Server::new().unread(100_000)).await;
+    let slow = with_much_to_read(&server).await;
     let status = slow.ended().await;
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(status.message(), "too much waited that was not read; come back");
